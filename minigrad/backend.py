@@ -1,0 +1,193 @@
+"""Where arrays live: the one file that imports NumPy or CuPy and picks ``xp`` by an array's type.
+
+Every other file asks `array_module` for the module of the arrays in its hands, so the same code runs on
+the CPU and on the GPU. CuPy is imported when a GPU is first asked for, never before.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any  # a numpy.ndarray, a cupy.ndarray, or an array of another registered module
+Generator = np.random.Generator
+
+
+class ArrayModule(NamedTuple):
+    """One array library: its module, its array type, and the two copies to and from the host."""
+
+    device: str
+    xp: Any
+    array_type: type
+    from_host: Callable[[Any], Array]
+    to_host: Callable[[Array], Any]
+
+
+_by_device: dict[str, ArrayModule] = {}
+_by_type: dict[type, ArrayModule] = {}
+array_types: set[type] = set()  # the array types proper: numpy.ndarray and cupy.ndarray, not NumPy's scalars
+
+
+def register(module: ArrayModule) -> None:
+    """Make an array library known under its device name; the tests register a stand-in for CuPy."""
+    _by_device[module.device] = module
+    _by_type[module.array_type] = module
+    array_types.add(module.array_type)
+
+
+register(ArrayModule("cpu", np, np.ndarray, np.asarray, np.array))
+
+
+def _cuda() -> ArrayModule:
+    """Import CuPy at first use; each way in which a GPU can be absent has its own sentence."""
+    if "cuda" in _by_device:
+        return _by_device["cuda"]
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise ImportError(
+            "device 'cuda': CuPy must be installed, for example with the extra 'cuda12' or 'cuda13' "
+            f"(pip install -e \".[cuda12]\"). Received: {error}"
+        ) from error
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # CuPy raises its own CUDARuntimeError, a type known only to CuPy
+        raise RuntimeError(
+            f"device 'cuda': an NVIDIA driver and a GPU must be present. Received: {error}"
+        ) from error
+    if count == 0:
+        raise RuntimeError("device 'cuda': an NVIDIA driver and a GPU must be present. Received: 0 devices")
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:
+        raise RuntimeError(
+            "device 'cuda': NVRTC must be installed, since CuPy compiles its kernels with it; the extras "
+            f"'cuda12' and 'cuda13' bring it along. Received: {error}"
+        ) from error
+    register(ArrayModule("cuda", cupy, cupy.ndarray, cupy.asarray, cupy.asnumpy))
+    return _by_device["cuda"]
+
+
+def _module_of(array: Any) -> ArrayModule:
+    kind = type(array)
+    if kind not in _by_type:
+        if kind.__module__.partition(".")[0] == "cupy":
+            _cuda()
+        elif isinstance(array, (np.ndarray, np.generic, bool, int, float, complex)):
+            _by_type[kind] = _by_device["cpu"]
+    if kind not in _by_type:
+        raise TypeError(f"array_module: an array or a number must be given. Received: {kind.__name__}")
+    return _by_type[kind]
+
+
+def array_module(*arrays: Array) -> Any:
+    """The module (``xp``) that computes on these arrays, of which some may be plain numbers.
+
+    >>> import numpy
+    >>> array_module(numpy.zeros(3)) is numpy
+    True
+    """
+    for array in arrays:
+        if type(array) in array_types:
+            return _by_type[type(array)].xp
+    for array in arrays:
+        if not isinstance(array, (bool, int, float, complex)):
+            return _module_of(array).xp
+    return np
+
+
+def is_array(value: object) -> bool:
+    """Whether ``value`` is an array of a known module (a NumPy scalar is one, a Python number is not)."""
+    return type(value) in array_types or isinstance(value, (np.ndarray, np.generic))
+
+
+def device_of(array: Array) -> str:
+    """The device that holds ``array``: ``"cpu"``, ``"cuda:0"``, ..."""
+    device = _module_of(array).device
+    return f"cuda:{array.device.id}" if device == "cuda" else device
+
+
+def _module_for(device: str) -> tuple[ArrayModule, int | None]:
+    if not isinstance(device, str):
+        raise TypeError(f"device: a name such as 'cpu' or 'cuda:0' must be given. Received: device={device!r}")
+    name, _, index = device.partition(":")
+    if name == "cuda" and (not index or index.isdigit()):
+        return _cuda(), int(index) if index else None
+    if device not in _by_device:
+        raise ValueError(f"device: must be 'cpu', 'cuda' or 'cuda:N'. Received: device={device!r}")
+    return _by_device[device], None
+
+
+def module_for(device: str) -> Any:
+    """The module (``xp``) that makes arrays on ``device``.
+
+    Raises:
+        ValueError: an unknown name.  ImportError, RuntimeError: a GPU that cannot be used, and why.
+    """
+    return _module_for(device)[0].xp
+
+
+def move(array: Array, device: str) -> Array:
+    """``array`` on ``device``; the same array when it is already there."""
+    source = _module_of(array)
+    target, index = _module_for(device)
+    if target is source and index is None:
+        return array
+    if index is not None:
+        count = target.xp.cuda.runtime.getDeviceCount()
+        if index >= count:
+            raise ValueError(f"device: must be one of {count} GPU(s). Received: device={device!r}")
+        with target.xp.cuda.Device(index):
+            return target.xp.asarray(array)
+    return target.from_host(source.to_host(array))
+
+
+def to_host(array: Array) -> Any:
+    """A NumPy copy of ``array``."""
+    return _module_of(array).to_host(array)
+
+
+def asarray(value: Any, dtype: Any = None, like: Array | None = None) -> Array:
+    """``value`` as an array on the device of ``like`` (the CPU when there is none), copied only if it must be."""
+    if is_array(value):
+        value = value if type(value) in array_types else np.asarray(value)
+        return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+    array = np.asarray(value, dtype)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"array: numbers must be given. Received: {value!r}")
+    return array if like is None else _module_of(like).from_host(array)
+
+
+def filled_like(array: Array, value: float) -> Array:
+    """An array of the shape, dtype and device of ``array``, filled with ``value``."""
+    return array_module(array).full_like(array, value)
+
+
+def dtype_of(name: Any) -> Any:
+    """The dtype object of a name such as ``"float32"``.
+
+    Raises:
+        TypeError: not a name of a dtype.
+    """
+    try:
+        return np.dtype(name)
+    except TypeError as error:
+        raise TypeError(f"dtype: must name a NumPy dtype. Received: dtype={name!r}") from error
+
+
+def is_inexact(dtype: Any) -> bool:
+    """Whether ``dtype`` can carry a gradient: floating or complex."""
+    return dtype_of(dtype).kind in "fc"
+
+
+def format_array(array: Array, indent: int = 0) -> str:
+    """The values of ``array`` for people, as NumPy prints them, long ones shortened."""
+    return np.array2string(to_host(array), precision=5, separator=", ", threshold=60, prefix=" " * indent)
+
+
+def host_generator(seed: Any = None) -> Generator:
+    """A random generator on the host: both devices start from the same numbers."""
+    return np.random.default_rng(seed)

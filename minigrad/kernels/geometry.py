@@ -1,0 +1,72 @@
+"""Geometry: all shape arithmetic of a one-dimensional window (convolution, pooling), once.
+
+Letters: L input length, K taps, T output length; ``span`` = dilation * (K - 1) + 1 is how far one window
+reaches. Forward passes, ``compute_output_shape``, summaries and kernels all ask here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A window of ``taps`` sliding along ``length`` steps padded by ``padding`` = (before, after) zeros.
+
+    >>> Geometry(length=10, taps=3, stride=2, padding=(1, 1)).out_length
+    5
+    """
+
+    length: int
+    taps: int
+    stride: int = 1
+    dilation: int = 1
+    padding: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        for name in ("taps", "stride", "dilation"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a positive integer. Received: {name}={value!r}")
+        padding = self.padding
+        if not isinstance(padding, tuple) or len(padding) != 2 or not all(type(p) is int and p >= 0 for p in padding):
+            raise ValueError(
+                f"padding must be two non-negative integers (before, after). Received: padding={padding!r}"
+            )
+        if self.out_length < (1 if self.length else 0):
+            raise ValueError(
+                "Computed output size would be zero or negative: the window must fit into the padded input. "
+                f"Received: length={self.length}, taps={self.taps}, dilation={self.dilation}, padding={padding}"
+            )
+
+    @property
+    def span(self) -> int:
+        """How many steps one window reaches over."""
+        return self.dilation * (self.taps - 1) + 1
+
+    @property
+    def out_length(self) -> int:
+        """T, the number of windows."""
+        return (self.length + sum(self.padding) - self.span) // self.stride + 1
+
+    @classmethod
+    def resolve(cls, length: int, taps: int, stride: int, dilation: int, padding: str) -> Geometry:
+        """The geometry that Keras means by ``padding`` = "valid", "same" or "causal".
+
+        "same" gives ceil(L / stride) windows and puts the odd zero on the right; "causal" pads the left by
+        span - 1, so that no output sees a later input.
+
+        >>> Geometry.resolve(10, 4, 3, 1, "same").padding
+        (1, 2)
+        """
+        span = dilation * (taps - 1) + 1
+        if padding == "valid":
+            zeros = (0, 0)
+        elif padding == "causal":
+            zeros = (span - 1, 0)
+        elif padding == "same":
+            total = max((-(-length // stride) - 1) * stride + span - length, 0)
+            zeros = (total // 2, total - total // 2)
+        else:
+            raise ValueError(f"padding must be 'valid', 'same' or 'causal'. Received: padding={padding!r}")
+        return cls(length, taps, stride, dilation, zeros)

@@ -1,0 +1,160 @@
+"""Movement: ops that only move, repeat or select elements. Adjoint pairs stand side by side.
+
+reshape / reshape, transpose / transpose, broadcast_to / sum, pad / getitem, getitem / scatter,
+concatenate / getitem, stack / getitem.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.backend import Array, array_module, asarray
+from minigrad.tape import op, sum_to
+
+
+@op
+def reshape(x: Array, *, shape: tuple[int, ...]) -> Array:
+    """The same elements in another shape; one length may be -1.
+
+    >>> from minigrad import Tensor
+    >>> Tensor.arange(6).reshape(2, 3).shape
+    (2, 3)
+    """
+    return x.reshape(shape)
+
+
+reshape.backward(x=lambda g, x_shape: reshape(g, shape=x_shape))
+
+
+@op
+def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> Array:
+    """Axis i of the output is axis axes[i] of x; None reverses all axes.
+
+    >>> from minigrad import Tensor
+    >>> Tensor.zeros(2, 3, 4).transpose(0, 2, 1).shape
+    (2, 4, 3)
+    """
+    return x.transpose(axes)
+
+
+def _inverse(axes: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """The permutation that undoes ``axes``."""
+    return axes and tuple(sorted(range(len(axes)), key=lambda i: axes[i] % len(axes)))
+
+
+transpose.backward(x=lambda g, axes: transpose(g, axes=_inverse(axes)))
+
+
+@op
+def broadcast_to(x: Array, *, shape: tuple[int, ...]) -> Array:
+    """X repeated to ``shape``, as a view.
+
+    >>> from minigrad import Tensor
+    >>> Tensor([1.0, 2.0]).broadcast_to(2, 2).tolist()
+    [[1.0, 2.0], [1.0, 2.0]]
+    """
+    return array_module(x).broadcast_to(x, shape)
+
+
+broadcast_to.backward(x=lambda g, x_shape: g if g.shape == x_shape else sum_to(g, x_shape))
+
+
+@op
+def getitem(x: Array, *, index: Any) -> Array:
+    """x[index], for every index that NumPy knows: integers, slices, None, ..., arrays, masks.
+
+    >>> from minigrad import Tensor
+    >>> Tensor([1.0, 2.0, 3.0])[1:].tolist()
+    [2.0, 3.0]
+    """
+    return x[index]
+
+
+@op
+def scatter(g: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
+    """The adjoint of `getitem`: zeros of ``shape`` with g added at ``index``; an element named twice gets both.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.scatter(Tensor([1.0, 2.0]), index=[0, 0], shape=(3,)).tolist()
+    [3.0, 0.0, 0.0]
+    """
+    xp = array_module(g)
+    x = xp.zeros(shape, g.dtype)
+    if _is_basic(index):
+        x[index] = g
+    else:
+        xp.add.at(x, index, g)
+    return x
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether an index is basic (slices and integers), which never names an element twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        part is None or part is Ellipsis or (isinstance(part, (int, slice)) and not isinstance(part, bool))
+        for part in parts
+    )
+
+
+getitem.backward(x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
+scatter.backward(g=lambda h, index: getitem(h, index=index))
+
+
+@op
+def pad(x: Array, *, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> Array:
+    """X with ``widths[i]`` = (before, after) elements of ``value`` added to axis i.
+
+    >>> from minigrad import Tensor
+    >>> Tensor([1.0, 2.0]).pad(((1, 0),)).tolist()
+    [0.0, 1.0, 2.0]
+    """
+    return array_module(x).pad(x, widths, mode="constant", constant_values=value)
+
+
+def _inside(widths: tuple[tuple[int, int], ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """The slices that cut the padding off again."""
+    return tuple(slice(before, before + n) for (before, _), n in zip(widths, shape, strict=True))
+
+
+pad.backward(x=lambda g, x_shape, widths: getitem(g, index=_inside(widths, x_shape)))
+
+
+@op
+def concatenate(*arrays: Array, axis: int = 0) -> Array:
+    """Arrays joined along an axis that they have.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.concatenate(Tensor([1.0]), Tensor([2.0, 3.0])).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    return array_module(*arrays).concatenate([asarray(a) for a in arrays], axis=axis)
+
+
+def _section(shapes: list[tuple[int, ...]], index: int, axis: int) -> tuple[slice, ...]:
+    """Where the array at ``index`` stands along the axis."""
+    axis %= len(shapes[0])
+    start = sum(shape[axis] for shape in shapes[:index])
+    return (slice(None),) * axis + (slice(start, start + shapes[index][axis]),)
+
+
+concatenate.backward(
+    arrays=lambda g, index, arrays_shape, axis: getitem(g, index=_section(arrays_shape, index, axis))
+)
+
+
+@op
+def stack(*arrays: Array, axis: int = 0) -> Array:
+    """Arrays of one shape joined along a new axis.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.stack(Tensor([1.0, 2.0]), Tensor([3.0, 4.0])).shape
+    (2, 2)
+    """
+    return array_module(*arrays).stack([asarray(a) for a in arrays], axis=axis)
+
+
+def _layer(index: int, axis: int, ndim: int) -> tuple[Any, ...]:
+    return (slice(None),) * (axis % ndim) + (index,)
+
+
+stack.backward(arrays=lambda g, index, axis: getitem(g, index=_layer(index, axis, g.ndim)))

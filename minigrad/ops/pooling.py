@@ -1,0 +1,117 @@
+"""Max pooling over time, with the two linear ops that move values to and from where the maxima stand.
+
+`max_pool1d` picks one element a window, the first of those that tie. `max_pool1d_scatter` sends values back to
+the elements picked, `max_pool1d_gather` fetches values from them; each is the other's adjoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from minigrad.backend import Array, array_module
+from minigrad.kernels.depthwise import time_axis
+from minigrad.kernels.geometry import Geometry
+from minigrad.tape import op
+
+
+def _steps(geometry: Geometry, layout: str) -> Iterator[tuple[Any, Any]]:
+    """For each tap: the input steps it sees, and the output steps where it sees one (not padding)."""
+    lead = (slice(None),) * time_axis(layout)
+    s = geometry.stride
+    for k in range(geometry.taps):
+        offset = k * geometry.dilation - geometry.padding[0]
+        first = max(-(offset // s), 0)  # the first window in which this tap stands inside the input
+        last = min((geometry.length - 1 - offset) // s, geometry.out_length - 1)
+        if last >= first:
+            start = s * first + offset
+            yield (*lead, slice(start, s * last + offset + 1, s)), (*lead, slice(first, last + 1))
+
+
+def _geometry(x: Array, taps: int, stride: int, padding: tuple[int, int], layout: str) -> Geometry:
+    if x.ndim != 3:
+        raise ValueError("x must have 3 axes")
+    return Geometry(x.shape[time_axis(layout)], taps, stride, 1, padding)
+
+
+def _out_shape(x: Array, geometry: Geometry, layout: str) -> list[int]:
+    shape = list(x.shape)
+    shape[time_axis(layout)] = geometry.out_length
+    return shape
+
+
+@op
+def max_pool1d(x: Array, *, taps: int, stride: int, padding: tuple[int, int] = (0, 0), layout: str = "NLC") -> Array:
+    """The largest of each window of ``taps`` steps; padding never wins. The first of those that tie takes the gradient.
+
+    Args:
+        x: (N, L, C), or (N, C, L) for ``layout="NCL"``.
+
+    Returns:
+        (N, T, C), or (N, C, T), with T = (L + p + p' - taps) // stride + 1.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.max_pool1d(Tensor([1.0, 3.0, 2.0, 5.0]).reshape(1, 4, 1), taps=2, stride=2).reshape(-1).tolist()
+    [3.0, 5.0]
+    """
+    xp = array_module(x)
+    geometry = _geometry(x, taps, stride, padding, layout)
+    y = xp.full(_out_shape(x, geometry, layout), -xp.inf if x.dtype.kind == "f" else xp.iinfo(x.dtype).min, x.dtype)
+    for seen, at in _steps(geometry, layout):
+        y[at] = xp.maximum(y[at], x[seen])
+    return y
+
+
+def _picked(x: Array, y: Array, geometry: Geometry, layout: str) -> Iterator[tuple[Any, Any, Array]]:
+    """As `_steps`, with where each tap holds the maximum and no earlier tap did."""
+    xp = array_module(x)
+    free = xp.ones(y.shape, bool)
+    for seen, at in _steps(geometry, layout):
+        picked = (x[seen] == y[at]) & free[at]
+        free[at] &= ~picked
+        yield seen, at, picked
+
+
+@op
+def max_pool1d_scatter(
+    g: Array, x: Array, y: Array, *, taps: int, stride: int, padding: tuple[int, int], layout: str
+) -> Array:
+    """G (like y = max_pool1d(x)) added to where the maxima stand in x: the shape of x."""
+    dx = array_module(g).zeros(x.shape, g.dtype)
+    for seen, at, picked in _picked(x, y, _geometry(x, taps, stride, padding, layout), layout):
+        dx[seen] += g[at] * picked
+    return dx
+
+
+@op
+def max_pool1d_gather(
+    h: Array, x: Array, y: Array, *, taps: int, stride: int, padding: tuple[int, int], layout: str
+) -> Array:
+    """The elements of h (like x) at the positions of the maxima of x: the shape of y = max_pool1d(x)."""
+    out = array_module(h).zeros(y.shape, h.dtype)
+    for seen, at, picked in _picked(x, y, _geometry(x, taps, stride, padding, layout), layout):
+        out[at] += h[seen] * picked
+    return out
+
+
+max_pool1d.backward(
+    x=lambda g, x, y, taps, stride, padding, layout: max_pool1d_scatter(
+        g, x, y, taps=taps, stride=stride, padding=padding, layout=layout
+    )
+)
+
+max_pool1d_scatter.backward(
+    g=lambda h, x, y, taps, stride, padding, layout: max_pool1d_gather(
+        h, x, y, taps=taps, stride=stride, padding=padding, layout=layout
+    ),
+    x=None,
+    y=None,
+)
+
+max_pool1d_gather.backward(
+    h=lambda g, x, y, taps, stride, padding, layout: max_pool1d_scatter(
+        g, x, y, taps=taps, stride=stride, padding=padding, layout=layout
+    ),
+    x=None,
+    y=None,
+)
