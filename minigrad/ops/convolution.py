@@ -1,158 +1,136 @@
-"""The depthwise convolution family: three ops that are the derivatives of one trilinear form.
+"""Ordinary convolution: windows unfolded to one axis, then one matrix product.
 
-    Phi(x, w, g) = sum_{n,t,k,c,m}  x[n, s*t + d*k - p, c] * w[k, c, m] * g[n, t, c*M + m]
-
-`depthwise_conv1d` = dPhi/dg, `depthwise_conv1d_input_grad` = dPhi/dx, `depthwise_conv1d_kernel_grad` =
-dPhi/dw. A derivative of any of them is again one of them, so six one-line rules give every order.
-
-Attributes, the same for all three: ``stride``, ``dilation``, ``padding`` = zeros (before, after), and
-``layout``: "NLC" for x (N, L, C) and y (N, T, C*M), "NCL" for x (N, C, L) and y (N, C*M, T).
+`unfold` copies every window of the input out; `fold`, its adjoint, adds windows back to where they came from.
 """
 
 from __future__ import annotations
 
-from minigrad.backend import Array
-from minigrad.kernels import depthwise
+from typing import Any
+
+from minigrad.backend import Array, array_module
+from minigrad.kernels.depthwise import LAYOUTS, time_axis, windows
 from minigrad.kernels.geometry import Geometry
 from minigrad.tape import describe, op
 
 
-def _checked(
-    who: str, layout: str, stride: int, dilation: int, padding: tuple[int, int], *, taps: int, length: int,
-    **arrays: Array,
+def _geometry(
+    who: str, x: Array, taps: int, stride: int, dilation: int, padding: tuple[int, int], layout: str, length: int = -1
 ) -> Geometry:
-    """The geometry, once every shape fits it. ``arrays`` are two of x, w, g."""
-    received = ", ".join(f"{name}={describe(array)}" for name, array in arrays.items())
-    if layout not in depthwise.LAYOUTS:
-        raise ValueError(f"{who}: layout must be one of {depthwise.LAYOUTS}. Received: layout={layout!r}")
-    if any(array.ndim != 3 for array in arrays.values()):
-        raise ValueError(f"{who}: every argument must have 3 axes. Received: {received}")
+    if layout not in LAYOUTS:
+        raise ValueError(f"{who}: layout must be one of {LAYOUTS}. Received: layout={layout!r}")
+    if x.ndim != 3 and length < 0:
+        raise ValueError(f"{who}: x must have 3 axes. Received: x={describe(x)}")
     try:
-        geometry = Geometry(length, taps, stride, dilation, padding)
+        return Geometry(x.shape[time_axis(layout)] if length < 0 else length, taps, stride, dilation, padding)
     except ValueError as error:
         raise ValueError(f"{who}: {error}") from error
-    axis = depthwise.channel_axis(layout)
-    x, w, g = arrays.get("x"), arrays.get("w"), arrays.get("g")
-    if x is not None and w is not None and x.shape[axis] != w.shape[1]:
-        raise ValueError(f"{who}: x and w must have the same number of channels. Received: {received}")
-    if g is not None and w is not None and g.shape[axis] != w.shape[1] * w.shape[2]:
-        raise ValueError(f"{who}: g must have C*M channels, where w is (K, C, M). Received: {received}")
-    if g is not None and x is not None and (g.shape[0] != x.shape[0] or g.shape[axis] % max(x.shape[axis], 1)):
-        raise ValueError(f"{who}: g must have the batch of x and C*M channels. Received: {received}")
-    if g is not None and g.shape[depthwise.time_axis(layout)] != geometry.out_length:
-        raise ValueError(f"{who}: g must have {geometry.out_length} time steps. Received: {received}")
-    return geometry
 
 
 @op
-def depthwise_conv1d(
-    x: Array, w: Array, *, stride: int = 1, dilation: int = 1, padding: tuple[int, int] = (0, 0), layout: str = "NLC"
+def unfold(
+    x: Array, *, taps: int, stride: int = 1, dilation: int = 1, padding: tuple[int, int] = (0, 0), layout: str = "NLC"
 ) -> Array:
-    """Depthwise convolution: each channel is correlated with its own M kernels.
-
-        y[n, t, c*M + m] = sum_k x[n, s*t + d*k - p, c] * w[k, c, m]
+    """Every window of x, copied out: y[n, t, k, c] = x[n, s*t + d*k - p, c].
 
     Args:
         x: (N, L, C), or (N, C, L) for ``layout="NCL"``.
-        w: (K, C, M).
 
     Returns:
-        (N, T, C*M), or (N, C*M, T), with T = (L + p + p' - d*(K-1) - 1) // s + 1.
-
-    Raises:
-        ValueError: shapes that do not fit, or no output left.
+        (N, T, K, C) in both layouts.
 
     >>> from minigrad import Tensor, ops
-    >>> x = Tensor([1.0, 2.0, 3.0, 4.0]).reshape(1, 4, 1)
-    >>> w = Tensor([1.0, 10.0]).reshape(2, 1, 1)
-    >>> ops.depthwise_conv1d(x, w).reshape(-1).tolist()
-    [21.0, 32.0, 43.0]
+    >>> ops.unfold(Tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1), taps=2).reshape(2, 2).tolist()
+    [[1.0, 2.0], [2.0, 3.0]]
     """
-    taps, length = _taps_and_length("depthwise_conv1d", x, w, layout)
-    geometry = _checked("depthwise_conv1d", layout, stride, dilation, padding, taps=taps, length=length, x=x, w=w)
-    return depthwise.forward(x, w, geometry, layout)
-
-
-def _taps_and_length(who: str, x: Array, w: Array, layout: str) -> tuple[int, int]:
-    if x.ndim != 3 or w.ndim != 3:
-        raise ValueError(f"{who}: every argument must have 3 axes. Received: x={describe(x)}, w={describe(w)}")
-    return w.shape[0], x.shape[depthwise.time_axis(layout)]
+    xp = array_module(x)
+    geometry = _geometry("unfold", x, taps, stride, dilation, padding, layout)
+    widths = [(0, 0)] * 3
+    widths[time_axis(layout)] = padding
+    padded = xp.pad(x, widths) if any(padding) else x
+    view = windows(padded, taps, stride, dilation, geometry.out_length, layout)
+    return xp.ascontiguousarray(view.transpose((1, 2, 0, 3) if layout == "NLC" else (1, 3, 0, 2)))
 
 
 @op
-def depthwise_conv1d_input_grad(
-    g: Array, w: Array, *, length: int, stride: int = 1, dilation: int = 1, padding: tuple[int, int] = (0, 0),
+def fold(
+    g: Array, *, length: int, stride: int = 1, dilation: int = 1, padding: tuple[int, int] = (0, 0),
     layout: str = "NLC",
 ) -> Array:
-    """dPhi/dx, for inputs of ``length`` steps: the adjoint of `depthwise_conv1d` in x (a transposed convolution).
-
-        dx[n, l, c] = sum over (t, k) with s*t + d*k - p = l, and m, of g[n, t, c*M + m] * w[k, c, m]
+    """The adjoint of `unfold`, for inputs of ``length`` steps: windows added to where they came from.
 
     Args:
-        g: (N, T, C*M), or (N, C*M, T).
-        w: (K, C, M).
+        g: (N, T, K, C).
 
     Returns:
-        (N, L, C), or (N, C, L).
+        (N, L, C), or (N, C, L) for ``layout="NCL"``.
     """
-    who = "depthwise_conv1d_input_grad"
-    geometry = _checked(
-        who, layout, stride, dilation, padding, taps=w.shape[0] if w.ndim else 1, length=length, g=g, w=w
+    xp = array_module(g)
+    if g.ndim != 4:
+        raise ValueError(f"fold: g must have 4 axes. Received: g={describe(g)}")
+    batch, steps, taps, channels = g.shape
+    geometry = _geometry("fold", g, taps, stride, dilation, padding, layout, length)
+    if steps != geometry.out_length:
+        raise ValueError(f"fold: g must have {geometry.out_length} time steps. Received: g={describe(g)}")
+    x = xp.zeros((batch, length + padding[0] + padding[1], channels), g.dtype)
+    for k in range(taps):
+        start = k * dilation
+        x[:, start : start + stride * (steps - 1) + 1 : stride] += g[:, :, k]
+    x = x[:, padding[0] : padding[0] + length]
+    return x if layout == "NLC" else x.transpose(0, 2, 1)
+
+
+unfold.backward(
+    x=lambda g, x_shape, stride, dilation, padding, layout: fold(
+        g, length=x_shape[time_axis(layout)], stride=stride, dilation=dilation, padding=padding, layout=layout
     )
-    return depthwise.input_grad(g, w, geometry, layout)
+)
+
+fold.backward(
+    g=lambda h, g_shape, stride, dilation, padding, layout: unfold(
+        h, taps=g_shape[2], stride=stride, dilation=dilation, padding=padding, layout=layout
+    )
+)
 
 
-@op
-def depthwise_conv1d_kernel_grad(
-    x: Array, g: Array, *, taps: int, stride: int = 1, dilation: int = 1, padding: tuple[int, int] = (0, 0),
-    layout: str = "NLC",
-) -> Array:
-    """dPhi/dw, for kernels of ``taps`` steps: the adjoint of `depthwise_conv1d` in w.
+def conv1d(
+    x: Any, w: Any, *, stride: int = 1, dilation: int = 1, padding: tuple[int, int] = (0, 0), layout: str = "NLC",
+    groups: int = 1,
+) -> Any:
+    """Convolution, y[n, t, f] = sum_{k,c} x[n, s*t + d*k - p, c] * w[k, c, f], of arrays or Tensors.
 
-        dw[k, c, m] = sum_{n,t} x[n, s*t + d*k - p, c] * g[n, t, c*M + m]
+    With ``groups`` = G the channels and the filters fall into G parts that see only each other; f then runs over
+    the channels of its own group.
 
     Args:
-        x: (N, L, C), or (N, C, L).
-        g: (N, T, C*M), or (N, C*M, T).
+        x: (N, L, C), or (N, C, L) for ``layout="NCL"``.
+        w: (K, C/G, F).
 
     Returns:
-        (K, C, M).
+        (N, T, F), or (N, F, T).
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.conv1d(Tensor.ones(1, 5, 2), Tensor.ones(3, 2, 4)).shape
+    (1, 3, 4)
     """
-    who = "depthwise_conv1d_kernel_grad"
-    length = x.shape[depthwise.time_axis(layout)] if x.ndim == 3 else 1
-    geometry = _checked(who, layout, stride, dilation, padding, taps=taps, length=length, x=x, g=g)
-    return depthwise.kernel_grad(x, g, geometry, layout)
-
-
-def _length(shape: tuple[int, ...], layout: str) -> int:
-    return shape[depthwise.time_axis(layout)]
-
-
-# The six rules. In those of the two companions, h is the cotangent; it stands in the place of x or of w.
-
-depthwise_conv1d.backward(
-    x=lambda g, w, x_shape, stride, dilation, padding, layout: depthwise_conv1d_input_grad(
-        g, w, length=_length(x_shape, layout), stride=stride, dilation=dilation, padding=padding, layout=layout
-    ),
-    w=lambda g, x, w_shape, stride, dilation, padding, layout: depthwise_conv1d_kernel_grad(
-        x, g, taps=w_shape[0], stride=stride, dilation=dilation, padding=padding, layout=layout
-    ),
-)
-
-depthwise_conv1d_input_grad.backward(
-    g=lambda h, w, stride, dilation, padding, layout: depthwise_conv1d(
-        h, w, stride=stride, dilation=dilation, padding=padding, layout=layout
-    ),
-    w=lambda h, g, w_shape, stride, dilation, padding, layout: depthwise_conv1d_kernel_grad(
-        h, g, taps=w_shape[0], stride=stride, dilation=dilation, padding=padding, layout=layout
-    ),
-)
-
-depthwise_conv1d_kernel_grad.backward(
-    x=lambda h, g, x_shape, stride, dilation, padding, layout: depthwise_conv1d_input_grad(
-        g, h, length=_length(x_shape, layout), stride=stride, dilation=dilation, padding=padding, layout=layout
-    ),
-    g=lambda h, x, stride, dilation, padding, layout: depthwise_conv1d(
-        x, h, stride=stride, dilation=dilation, padding=padding, layout=layout
-    ),
-)
+    if x.ndim != 3 or w.ndim != 3:
+        raise ValueError(f"conv1d: every argument must have 3 axes. Received: x={x.shape}, w={w.shape}")
+    taps, inputs, filters = w.shape
+    channels = x.shape[3 - time_axis(layout)]
+    if groups < 1 or channels != inputs * groups or filters % groups:
+        raise ValueError(
+            "conv1d: x must have groups * C channels for w (K, C, F), and groups must divide F. "
+            f"Received: x={x.shape}, w={w.shape}, groups={groups}"
+        )
+    view = unfold(x, taps=taps, stride=stride, dilation=dilation, padding=padding, layout=layout)
+    batch, steps = view.shape[:2]
+    if groups == 1:
+        y = view.reshape(batch, steps, taps * channels) @ w.reshape(taps * channels, filters)
+    else:
+        apart = view.reshape(batch * steps, taps, groups, inputs).transpose(2, 0, 1, 3)
+        kernels = w.reshape(taps, inputs, groups, filters // groups).transpose(2, 0, 1, 3)
+        y = apart.reshape(groups, batch * steps, -1) @ kernels.reshape(groups, taps * inputs, -1)
+        y = y.transpose(1, 0, 2).reshape(batch, steps, filters)
+    return y if layout == "NLC" else y.transpose(0, 2, 1)

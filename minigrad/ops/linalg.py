@@ -28,6 +28,8 @@ def matmul(a: Array, b: Array) -> Array:
     >>> (Tensor([[1.0, 2.0]]) @ Tensor([[3.0], [4.0]])).tolist()
     [[11.0]]
     """
+    if b.ndim == 2 and a.ndim > 2:  # one product of all rows, where @ would make one for each leading index
+        return (a.reshape(-1, a.shape[-1]) @ b).reshape(*a.shape[:-1], b.shape[-1])
     return a @ b
 
 

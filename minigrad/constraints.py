@@ -1,0 +1,92 @@
+"""Constraints: projections of a weight, applied by the optimizer after every update.
+
+A constraint takes the array of a weight and gives the projected one. It is never differentiated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.backend import Array, array_module
+from minigrad.config import Configurable, argument, number, serialize
+from minigrad.settings import epsilon
+from minigrad.tensor import Tensor
+
+
+class Constraint(Configurable, family="constraint", module="keras.constraints"):
+    """A projection: ``constraint(w)`` for a Tensor or an array. A subclass writes `project`.
+
+    Any function of a Tensor can stand in its place.
+    """
+
+    def __call__(self, w: Any) -> Tensor:
+        return Tensor._output(self.project(w.data if isinstance(w, Tensor) else Tensor(w).data), None)
+
+    def project(self, w: Array) -> Array:
+        """The array nearest to ``w`` that the constraint allows."""
+        return w
+
+
+get = Constraint.get
+deserialize = Constraint.deserialize
+
+
+def _norm(w: Array, axis: Any) -> Array:
+    """sqrt(sum w^2) over the axes, kept with length 1."""
+    axes = tuple(axis) if isinstance(axis, list) else axis
+    return array_module(w).sqrt((w * w).sum(axis=axes, keepdims=True))
+
+
+class MaxNorm(Constraint):
+    """Norms over ``axis`` held at or below ``max_value``.
+
+    The axis is that of the inputs of one unit: 0 for a Dense or depthwise kernel, [0, 1] for a Conv1D kernel, and 1
+    for a pointwise kernel (1, C*M, F), whose axis 0 has length 1.
+
+    >>> MaxNorm(1.0)(Tensor([[3.0], [4.0]])).numpy().round(4).tolist()
+    [[0.6000000238418579], [0.800000011920929]]
+    """
+
+    max_value: float = argument(number, 2)
+    axis: int | list[int] = argument(default=0)
+
+    def project(self, w: Array) -> Array:
+        norm = _norm(w, self.axis)
+        return w * (norm.clip(0, self.max_value) / (epsilon() + norm))
+
+
+class NonNeg(Constraint):
+    """Negative weights become 0.
+
+    >>> NonNeg()(Tensor([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+
+    def project(self, w: Array) -> Array:
+        return w.clip(0, None)
+
+
+class UnitNorm(Constraint):
+    """Norms over ``axis`` brought to 1; 0 stays 0."""
+
+    axis: int | list[int] = argument(default=0)
+
+    def project(self, w: Array) -> Array:
+        return w / (epsilon() + _norm(w, self.axis))
+
+
+class MinMaxNorm(Constraint):
+    """Norms over ``axis`` drawn into [min_value, max_value], by the share ``rate`` of the way."""
+
+    min_value: float = argument(number, 0.0)
+    max_value: float = argument(number, 1.0)
+    rate: float = argument(number, 1.0)
+    axis: int | list[int] = argument(default=0)
+
+    def project(self, w: Array) -> Array:
+        norm = _norm(w, self.axis)
+        wanted = self.rate * norm.clip(self.min_value, self.max_value) + (1 - self.rate) * norm
+        return w * (wanted / (epsilon() + norm))
+
+
+__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "deserialize", "get", "serialize"]

@@ -1,0 +1,214 @@
+"""What is checked: a function of Tensors, seen as one from a list of arrays to one vector of numbers.
+
+`Subject` is the user's function; `Gradients` is the gradient of a subject, seen as a subject again, so that a check
+to order 2 is a check to order 1 of the gradient.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from minigrad.backend import Array, Generator, asarray, is_array, is_inexact, module_for, move, to_host
+from minigrad.functional import leaf, pull
+from minigrad.tape import Node, Value, describe
+from minigrad.tensor import Tensor
+
+host: Any = module_for("cpu")
+
+
+class Differentiable(Protocol):
+    """A function of ``arrays``, whose outputs and gradients can be asked for at any point."""
+
+    labels: list[str]
+    arrays: list[Array]
+
+    def outputs(self, leaves: list[Tensor], record: bool) -> list[Tensor]:
+        """The outputs at ``leaves``; with ``record`` they can be differentiated with respect to them."""
+
+
+def values(subject: Differentiable, arrays: list[Array]) -> Any:
+    """All outputs at ``arrays``, as one vector on the host."""
+    return flat([y.data for y in subject.outputs([leaf(x) for x in arrays], record=False)])
+
+
+def flat(arrays: list[Array]) -> Any:
+    """Arrays one after the other, as one vector on the host."""
+    vectors = [to_host(array).reshape(-1) for array in arrays]
+    return vectors[0] if len(vectors) == 1 else host.concatenate([host.zeros(0), *vectors])
+
+
+class Pullback:
+    """One recorded run of a subject, from which the gradient for any weighting of its outputs can be asked."""
+
+    def __init__(self, subject: Differentiable) -> None:
+        self.leaves = [leaf(x) for x in subject.arrays]
+        self.outputs = subject.outputs(self.leaves, record=True)
+        self.size = sum(y.size for y in self.outputs)
+
+    def __call__(self, weights: Any) -> list[Any]:
+        """The gradients of ``weights @ outputs``, as host vectors, one for each input."""
+        total = [host.zeros(x.size) for x in self.leaves]
+        start = 0
+        for y in self.outputs:
+            part = weights[start : start + y.size].reshape(y.shape).astype(y.dtype)
+            start += y.size
+            for i, g in enumerate(pull(y, self.leaves, move(part, y.device))):
+                total[i] = total[i] + to_host(g.data).reshape(-1)
+        return total
+
+    def reaches(self) -> list[bool]:
+        """Whether the tape leads from the outputs to each input."""
+        seen: set[Any] = {y.node for y in self.outputs if y.node is not None}
+        stack = list(seen)
+        while stack:
+            node = stack.pop()
+            fresh = {parent for parent in node.parents if parent is not None} - seen
+            seen |= fresh
+            stack += [parent for parent in fresh if isinstance(parent, Node)]
+        return [x.node in seen for x in self.leaves]
+
+
+class Subject:
+    """The user's function at the user's point: floating inputs become float64 copies, all else is passed on."""
+
+    def __init__(self, f: Callable[..., Any], inputs: Any) -> None:
+        self.f = f
+        self.name = name_of(f)
+        if isinstance(inputs, dict):
+            self.tree: tuple[list[Any], dict[str, Any]] = [], inputs
+        else:
+            self.tree = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs], {}
+        self.labels: list[str] = []
+        self.arrays: list[Array] = []
+        self.dtypes: list[Any] = []
+        for label, x in _leaves_of(self.tree, _argument_names(f, len(self.tree[0]))):
+            array = differentiable(x)
+            if array is None:
+                continue
+            if array.dtype.kind == "c" or array.dtype.itemsize < 4:
+                raise TypeError(
+                    f"gradcheck: inputs must be float32 or float64, which leave digits for a difference; convert with "
+                    f".astype('float32'). Received: {label}={describe(array)}"
+                )
+            self.labels.append(label)
+            self.dtypes.append(array.dtype)
+            self.arrays.append(array.astype("float64"))  # a copy: the user's arrays are never touched
+        if not self.arrays:
+            raise TypeError(f"gradcheck: one input at least must be floating. Received: inputs={inputs!r}")
+
+    def outputs(self, leaves: list[Tensor], record: bool) -> list[Tensor]:
+        """What f returns at ``leaves``. It is recorded in any case, for f may itself ask for gradients."""
+        stream = iter(leaves)
+        args, kwargs = _rebuilt(self.tree, stream)
+        outputs: list[Tensor] = []
+        for label, y in _leaves_of(([self.f(*args, **kwargs)], {}), ["the output"]):
+            if not isinstance(y, Value):
+                raise TypeError(
+                    f"gradcheck: f must return a Tensor, or a list or dict of them. Received: {label} is of type "
+                    f"{type(y).__name__}"
+                )
+            if y.dtype.kind in "fc":
+                outputs.append(y)  # type: ignore[arg-type]
+        return outputs
+
+    def validate(self) -> None:
+        """Refuse, each with its own sentence, a function that no gradient check can be made of."""
+        before = [x.copy() for x in self.arrays]
+        first = values(self, self.arrays)
+        for label, x, known in zip(self.labels, self.arrays, before, strict=True):
+            if not bool((x == known).all()) and bool((known == known).all()):
+                raise ValueError(f"gradcheck: f must not change its inputs. Received: f changed {label}")
+        again = values(self, self.arrays)
+        if first.shape != again.shape or not bool(((first == again) | (first != first)).all()):
+            by = "shape" if first.shape != again.shape else f"{float(abs(first - again).max()):.2g}"
+            raise ValueError(
+                "gradcheck: f must be deterministic; seed it anew in every call, and leave dropout out. "
+                f"Received: two calls at one point that differ by {by}"
+            )
+        if not first.size:
+            raise ValueError("gradcheck: f must return a floating output with elements. Received: none")
+        wrong = host.flatnonzero(~host.isfinite(first))
+        if wrong.size:
+            raise ValueError(
+                f"gradcheck: f must be finite at the point. Received: {first[wrong[0]]} at element {int(wrong[0])} of "
+                f"{first.size} of the output"
+            )
+
+
+class Gradients:
+    """The gradient of ``subject`` as a function of its inputs and of the weights v of its outputs.
+
+    It is linear in v and, where the subject is, constant in the inputs.
+    """
+
+    def __init__(self, subject: Subject, rng: Generator) -> None:
+        self.subject = subject
+        outputs = subject.outputs([leaf(x) for x in subject.arrays], record=False)
+        self.count = len(subject.arrays)
+        weights = [move(rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1, 1], y.shape), y.device) for y in outputs]
+        single = len(outputs) == 1
+        self.labels = subject.labels + ["the output's gradient" + ("" if single else f"[{i}]") for i in range(len(weights))]
+        self.arrays = subject.arrays + [w.astype(y.dtype) for w, y in zip(weights, outputs, strict=True)]
+        self.dtypes = subject.dtypes + [y.dtype for y in outputs]
+
+    def outputs(self, leaves: list[Tensor], record: bool) -> list[Tensor]:
+        """The gradients, one for each input of the subject."""
+        inputs, weights = leaves[: self.count], leaves[self.count :]
+        total: list[Any] = [None] * self.count
+        for y, v in zip(self.subject.outputs(inputs, record), weights, strict=True):
+            if y.dtype.kind == "c" and v.dtype.kind != "c":
+                v = leaf(v.data.astype(y.dtype))
+            for i, g in enumerate(pull(y, inputs, v, create_graph=record)):
+                total[i] = g if total[i] is None else total[i] + g
+        return total
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    """What a function is called in a report."""
+    return str(getattr(f, "__name__", None) or getattr(f, "name", None) or type(f).__name__)
+
+
+def differentiable(x: Any) -> Array | None:
+    """The array of a floating Tensor, array or number; None for anything else."""
+    array = x.data if isinstance(x, Value) else x
+    if isinstance(array, float):
+        array = asarray(array, "float64")
+    return array if is_array(array) and is_inexact(array.dtype) else None
+
+
+def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
+    """The names under which f takes its first ``count`` arguments."""
+    names = []
+    try:
+        for p in inspect.signature(f).parameters.values():
+            if p.kind is p.VAR_POSITIONAL:
+                names += [f"{p.name}[{i}]" for i in range(count - len(names))]
+            elif p.kind is not p.KEYWORD_ONLY:
+                names.append(p.name)
+    except (TypeError, ValueError):
+        pass
+    return (names + [f"inputs[{i}]" for i in range(len(names), count)])[:count]
+
+
+def _leaves_of(tree: Any, names: list[str]) -> Iterator[tuple[str, Any]]:
+    """The leaves of (args, kwargs), each with its path."""
+    args, kwargs = tree
+    for name, branch in (*zip(names, args, strict=True), *kwargs.items()):
+        if isinstance(branch, dict):
+            yield from _leaves_of(([], {f"{name}[{key!r}]": part for key, part in branch.items()}), [])
+        elif isinstance(branch, (list, tuple)):
+            yield from _leaves_of((branch, {}), [f"{name}[{i}]" for i in range(len(branch))])
+        else:
+            yield name, branch
+
+
+def _rebuilt(tree: Any, stream: Iterator[Tensor]) -> Any:
+    """The tree again, with the next of ``stream`` in place of each differentiable leaf."""
+    if isinstance(tree, dict):
+        return {key: _rebuilt(branch, stream) for key, branch in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        parts = [_rebuilt(branch, stream) for branch in tree]
+        return tuple(parts) if isinstance(tree, tuple) else parts
+    return tree if differentiable(tree) is None else next(stream)

@@ -1,0 +1,107 @@
+"""SeparableConv1D: each channel filtered alone over time, then all channels mixed at each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad import ops
+from minigrad.config import argument, positive
+from minigrad.layers.arguments import constraint, initializer, regularizer
+from minigrad.layers.convolution import Convolution
+from minigrad.layers.layer import Shape
+from minigrad.tensor import Tensor
+from minigrad.variable import Variable
+
+
+class SeparableConv1D(Convolution):
+    r"""Depthwise-separable convolution over time, with every argument of Keras's layer of this name.
+
+        z[n, t, c*M + m] = sum_k x[n, s*t + d*k - p, c] * depthwise_kernel[k, c, m]
+        y[n, t, f]       = activation(sum_j z[n, t, j] * pointwise_kernel[0, j, f] + bias[f])
+
+    Shapes: inputs (N, L, C), outputs (N, T, F); with ``data_format="channels_first"`` (N, C, L) and (N, F, T).
+    Weights, in this order: ``depthwise_kernel`` (K, C, M), ``pointwise_kernel`` (1, C*M, F), ``bias`` (F,).
+
+    Args:
+        filters: F.
+        kernel_size: K.
+        strides: s; only 1 together with dilation.
+        padding: "valid" for none, "same" for T = ceil(L / s), "causal" for zeros on the left alone, so that no
+            output sees a later input.
+        data_format: "channels_last", "channels_first", or None for `settings.image_data_format`.
+        dilation_rate: d.
+        depth_multiplier: M, how many kernels each channel has.
+        activation: a name or a function, applied at the end. Softmax runs over the last axis in both formats.
+        use_bias: whether there is a bias.
+        depthwise_initializer, pointwise_initializer, bias_initializer: names, arrays or functions of a shape.
+        depthwise_regularizer, pointwise_regularizer, bias_regularizer: penalties of the weights, in `losses`.
+        activity_regularizer: penalty of the output, divided by N.
+        depthwise_constraint, pointwise_constraint, bias_constraint: projections after every update.
+
+    Raises:
+        ValueError: a bad value, named; an input that does not fit; an input shorter than the kernel under "valid".
+
+    Source: Chollet 2017, "Xception"; semantics of Keras's layer (see docs/keras_compatibility.md).
+
+    >>> layer = SeparableConv1D(8, 3, padding="causal", activation="relu")
+    >>> layer(Tensor.ones(2, 10, 4)).shape
+    (2, 10, 8)
+    >>> layer.count_params()  # 3*4 + 4*8 + 8
+    52
+    """
+
+    filters: int
+    kernel_size: tuple[int]
+    strides: tuple[int]
+    padding: str
+    data_format: str
+    dilation_rate: tuple[int]
+    depth_multiplier: int = argument(positive, 1)
+    activation: Any
+    use_bias: bool
+    depthwise_initializer: Any = initializer("glorot_uniform")
+    pointwise_initializer: Any = initializer("glorot_uniform")
+    bias_initializer: Any
+    depthwise_regularizer: Any = regularizer()
+    pointwise_regularizer: Any = regularizer()
+    bias_regularizer: Any
+    activity_regularizer: Any
+    depthwise_constraint: Any = constraint()
+    pointwise_constraint: Any = constraint()
+    bias_constraint: Any
+
+    depthwise_kernel: Variable
+    pointwise_kernel: Variable
+
+    def build(self, input_shape: Shape) -> None:
+        channels = self.channels(input_shape)
+        middle = channels * self.depth_multiplier
+        self.depthwise_kernel = self.add_weight(
+            (*self.kernel_size, channels, self.depth_multiplier), self.depthwise_initializer, name="depthwise_kernel",
+            regularizer=self.depthwise_regularizer, constraint=self.depthwise_constraint,
+        )
+        self.pointwise_kernel = self.add_weight(
+            (1, middle, self.filters), self.pointwise_initializer, name="pointwise_kernel",
+            regularizer=self.pointwise_regularizer, constraint=self.pointwise_constraint,
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (self.filters,), self.bias_initializer, name="bias",
+                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
+            )
+        self.fix_channels(channels)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        z = ops.depthwise_conv1d(inputs, self.depthwise_kernel, **self.window(inputs.shape))
+        return self.finish(self.pointwise(z))
+
+    def pointwise(self, z: Tensor) -> Tensor:
+        """All channels mixed at each step: a matrix product, on whichever side the channels stand."""
+        kernel = self.pointwise_kernel.reshape(self.pointwise_kernel.shape[1:])
+        return z @ kernel if self.layout == "NLC" else kernel.T @ z
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return self.out_shape(input_shape, self.filters)
+
+
+SeparableConvolution1D = SeparableConv1D

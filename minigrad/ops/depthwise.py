@@ -1,0 +1,158 @@
+"""The depthwise convolution family: three ops that are the derivatives of one trilinear form.
+
+    Phi(x, w, g) = sum_{n,t,k,c,m}  x[n, s*t + d*k - p, c] * w[k, c, m] * g[n, t, c*M + m]
+
+`depthwise_conv1d` = dPhi/dg, `depthwise_conv1d_input_grad` = dPhi/dx, `depthwise_conv1d_kernel_grad` =
+dPhi/dw. A derivative of any of them is again one of them, so six one-line rules give every order.
+
+Attributes, the same for all three: ``stride``, ``dilation``, ``padding`` = zeros (before, after), and
+``layout``: "NLC" for x (N, L, C) and y (N, T, C*M), "NCL" for x (N, C, L) and y (N, C*M, T).
+"""
+
+from __future__ import annotations
+
+from minigrad.backend import Array
+from minigrad.kernels import depthwise
+from minigrad.kernels.geometry import Geometry
+from minigrad.tape import describe, op
+
+
+def _checked(
+    who: str, layout: str, stride: int, dilation: int, padding: tuple[int, int], *, taps: int, length: int,
+    **arrays: Array,
+) -> Geometry:
+    """The geometry, once every shape fits it. ``arrays`` are two of x, w, g."""
+    received = ", ".join(f"{name}={describe(array)}" for name, array in arrays.items())
+    if layout not in depthwise.LAYOUTS:
+        raise ValueError(f"{who}: layout must be one of {depthwise.LAYOUTS}. Received: layout={layout!r}")
+    if any(array.ndim != 3 for array in arrays.values()):
+        raise ValueError(f"{who}: every argument must have 3 axes. Received: {received}")
+    try:
+        geometry = Geometry(length, taps, stride, dilation, padding)
+    except ValueError as error:
+        raise ValueError(f"{who}: {error}") from error
+    axis = depthwise.channel_axis(layout)
+    x, w, g = arrays.get("x"), arrays.get("w"), arrays.get("g")
+    if x is not None and w is not None and x.shape[axis] != w.shape[1]:
+        raise ValueError(f"{who}: x and w must have the same number of channels. Received: {received}")
+    if g is not None and w is not None and g.shape[axis] != w.shape[1] * w.shape[2]:
+        raise ValueError(f"{who}: g must have C*M channels, where w is (K, C, M). Received: {received}")
+    if g is not None and x is not None and (g.shape[0] != x.shape[0] or g.shape[axis] % max(x.shape[axis], 1)):
+        raise ValueError(f"{who}: g must have the batch of x and C*M channels. Received: {received}")
+    if g is not None and g.shape[depthwise.time_axis(layout)] != geometry.out_length:
+        raise ValueError(f"{who}: g must have {geometry.out_length} time steps. Received: {received}")
+    return geometry
+
+
+@op
+def depthwise_conv1d(
+    x: Array, w: Array, *, stride: int = 1, dilation: int = 1, padding: tuple[int, int] = (0, 0), layout: str = "NLC"
+) -> Array:
+    """Depthwise convolution: each channel is correlated with its own M kernels.
+
+        y[n, t, c*M + m] = sum_k x[n, s*t + d*k - p, c] * w[k, c, m]
+
+    Args:
+        x: (N, L, C), or (N, C, L) for ``layout="NCL"``.
+        w: (K, C, M).
+
+    Returns:
+        (N, T, C*M), or (N, C*M, T), with T = (L + p + p' - d*(K-1) - 1) // s + 1.
+
+    Raises:
+        ValueError: shapes that do not fit, or no output left.
+
+    >>> from minigrad import Tensor, ops
+    >>> x = Tensor([1.0, 2.0, 3.0, 4.0]).reshape(1, 4, 1)
+    >>> w = Tensor([1.0, 10.0]).reshape(2, 1, 1)
+    >>> ops.depthwise_conv1d(x, w).reshape(-1).tolist()
+    [21.0, 32.0, 43.0]
+    """
+    taps, length = _taps_and_length("depthwise_conv1d", x, w, layout)
+    geometry = _checked("depthwise_conv1d", layout, stride, dilation, padding, taps=taps, length=length, x=x, w=w)
+    return depthwise.forward(x, w, geometry, layout)
+
+
+def _taps_and_length(who: str, x: Array, w: Array, layout: str) -> tuple[int, int]:
+    if x.ndim != 3 or w.ndim != 3:
+        raise ValueError(f"{who}: every argument must have 3 axes. Received: x={describe(x)}, w={describe(w)}")
+    return w.shape[0], x.shape[depthwise.time_axis(layout)]
+
+
+@op
+def depthwise_conv1d_input_grad(
+    g: Array, w: Array, *, length: int, stride: int = 1, dilation: int = 1, padding: tuple[int, int] = (0, 0),
+    layout: str = "NLC",
+) -> Array:
+    """dPhi/dx, for inputs of ``length`` steps: the adjoint of `depthwise_conv1d` in x (a transposed convolution).
+
+        dx[n, l, c] = sum over (t, k) with s*t + d*k - p = l, and m, of g[n, t, c*M + m] * w[k, c, m]
+
+    Args:
+        g: (N, T, C*M), or (N, C*M, T).
+        w: (K, C, M).
+
+    Returns:
+        (N, L, C), or (N, C, L).
+    """
+    who = "depthwise_conv1d_input_grad"
+    geometry = _checked(
+        who, layout, stride, dilation, padding, taps=w.shape[0] if w.ndim else 1, length=length, g=g, w=w
+    )
+    return depthwise.input_grad(g, w, geometry, layout)
+
+
+@op
+def depthwise_conv1d_kernel_grad(
+    x: Array, g: Array, *, taps: int, stride: int = 1, dilation: int = 1, padding: tuple[int, int] = (0, 0),
+    layout: str = "NLC",
+) -> Array:
+    """dPhi/dw, for kernels of ``taps`` steps: the adjoint of `depthwise_conv1d` in w.
+
+        dw[k, c, m] = sum_{n,t} x[n, s*t + d*k - p, c] * g[n, t, c*M + m]
+
+    Args:
+        x: (N, L, C), or (N, C, L).
+        g: (N, T, C*M), or (N, C*M, T).
+
+    Returns:
+        (K, C, M).
+    """
+    who = "depthwise_conv1d_kernel_grad"
+    length = x.shape[depthwise.time_axis(layout)] if x.ndim == 3 else 1
+    geometry = _checked(who, layout, stride, dilation, padding, taps=taps, length=length, x=x, g=g)
+    return depthwise.kernel_grad(x, g, geometry, layout)
+
+
+def _length(shape: tuple[int, ...], layout: str) -> int:
+    return shape[depthwise.time_axis(layout)]
+
+
+# The six rules. In those of the two companions, h is the cotangent; it stands in the place of x or of w.
+
+depthwise_conv1d.backward(
+    x=lambda g, w, x_shape, stride, dilation, padding, layout: depthwise_conv1d_input_grad(
+        g, w, length=_length(x_shape, layout), stride=stride, dilation=dilation, padding=padding, layout=layout
+    ),
+    w=lambda g, x, w_shape, stride, dilation, padding, layout: depthwise_conv1d_kernel_grad(
+        x, g, taps=w_shape[0], stride=stride, dilation=dilation, padding=padding, layout=layout
+    ),
+)
+
+depthwise_conv1d_input_grad.backward(
+    g=lambda h, w, stride, dilation, padding, layout: depthwise_conv1d(
+        h, w, stride=stride, dilation=dilation, padding=padding, layout=layout
+    ),
+    w=lambda h, g, w_shape, stride, dilation, padding, layout: depthwise_conv1d_kernel_grad(
+        h, g, taps=w_shape[0], stride=stride, dilation=dilation, padding=padding, layout=layout
+    ),
+)
+
+depthwise_conv1d_kernel_grad.backward(
+    x=lambda h, g, x_shape, stride, dilation, padding, layout: depthwise_conv1d_input_grad(
+        g, h, length=_length(x_shape, layout), stride=stride, dilation=dilation, padding=padding, layout=layout
+    ),
+    g=lambda h, x, stride, dilation, padding, layout: depthwise_conv1d(
+        x, h, stride=stride, dilation=dilation, padding=padding, layout=layout
+    ),
+)

@@ -1,0 +1,114 @@
+"""Variable: a tensor that a layer or a user owns, and may assign."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sys import getrefcount
+from typing import Any
+
+from minigrad.backend import Array, asarray, device_of
+from minigrad.tape import Leaf
+from minigrad.tensor import Tensor
+
+
+class Variable(Tensor):
+    """A tensor with a name, that can be assigned: a weight.
+
+    Args:
+        data: the initial value, as for `Tensor`.
+        trainable: whether gradients reach it; only floating variables can.
+        name, path: what it is called, alone and within its layer ("conv/bias").
+        regularizer: a function of the weight whose value is added to the loss, or None.
+        constraint: a projection applied after every update, or None.
+
+    Raises:
+        TypeError: a trainable variable of integers.
+
+    >>> w = Variable([1.0, 2.0], name="w")
+    >>> w.assign([3.0, 4.0]).tolist()
+    [3.0, 4.0]
+    """
+
+    __slots__ = ("can_train", "constraint", "name", "path", "regularizer")
+
+    def __init__(
+        self,
+        data: Any,
+        dtype: Any = None,
+        device: str | None = None,
+        *,
+        trainable: bool = True,
+        name: str = "variable",
+        path: str | None = None,
+        regularizer: Callable[[Any], Any] | None = None,
+        constraint: Callable[[Any], Any] | None = None,
+    ) -> None:
+        super().__init__(data, dtype, device, requires_grad=trainable)
+        self.name = name
+        self.path = path or name
+        self.can_train = trainable  # a layer that is frozen and thawed asks which of its weights may train
+        self.regularizer = regularizer
+        self.constraint = constraint
+
+    @property
+    def trainable(self) -> bool:
+        """Whether gradients reach this variable."""
+        return self.requires_grad
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        self.requires_grad = trainable
+
+    @property
+    def value(self) -> Tensor:
+        """The present value, without a history."""
+        return self.detach()
+
+    def assign(self, value: Any) -> Variable:
+        """Take the values of ``value``; tapes that used the former ones will refuse to go backward.
+
+        Raises:
+            ValueError: another shape.
+            TypeError: another device.
+        """
+        data = value.data if isinstance(value, Tensor) else asarray(value, like=self.data)
+        if data.shape != self.shape:
+            raise ValueError(
+                f"assign: the value must have the shape of the variable {self.path!r}. "
+                f"Received: value shape={data.shape}, variable shape={self.shape}"
+            )
+        if device_of(data) != self.device:
+            raise TypeError(
+                f"assign: the value must be on the device of the variable {self.path!r}; move it with .to(device). "
+                f"Received: value on {device_of(data)!r}, variable on {self.device!r}"
+            )
+        self.data = data if data is self.data else data.astype(self.dtype)  # astype copies
+        self._changed()
+        return self
+
+    def writable(self) -> Array:
+        """The array of the variable for an update in place, to be handed back to `assign`.
+
+        Somebody else may hold it too: a detached tensor, a view, an older tape. Then it is a copy, so that nothing
+        recorded before ever sees other numbers.
+        """
+        return self.data if getrefcount(self.data) <= 2 else self.data.copy()
+
+    def assign_add(self, value: Any) -> Variable:
+        """Add ``value`` to the variable."""
+        return self.assign(self.detach() + value)
+
+    def assign_sub(self, value: Any) -> Variable:
+        """Subtract ``value`` from the variable."""
+        return self.assign(self.detach() - value)
+
+    def replace(self, data: Array) -> None:
+        """Hold another array of the same shape and dtype, perhaps on another device; the gradient is dropped."""
+        self.data = data
+        self._changed()
+        if self.node is not None:
+            self.grad = None
+
+    def _changed(self) -> None:
+        if isinstance(self.node, Leaf):
+            self.node.born_again()
