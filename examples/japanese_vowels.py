@@ -1,0 +1,151 @@
+"""Who is speaking? Nine speakers told apart by one vowel pair, with a small SeparableConv1D network.
+
+Data: UCI Japanese Vowels (Kudo, Toyama and Shimbo 1999, CC BY 4.0), 270 training and 370 test utterances of
+12 cepstral coefficients over up to 29 frames; see examples/data/README.md.
+
+    python examples/japanese_vowels.py [--epochs 60] [--seed 0] [--device cpu|cuda] [--no-plot]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import minigrad as mg
+from minigrad import Tensor, constraints, initializers, layers, losses, optimizers, regularizers
+from minigrad.gradcheck import gradcheck
+
+DATA = Path(__file__).parent / "data" / "japanese_vowels.npz"
+SPEAKERS = 9
+BATCH = 32
+
+
+def load() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Utterances (N, 29, 12), each channel standardized by the training set, and speakers (N,)."""
+    with np.load(DATA) as data:
+        x_train, y_train, x_test, y_test = (data[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+    mean, std = x_train.mean(axis=(0, 1)), x_train.std(axis=(0, 1))
+    return (x_train - mean) / std, y_train, (x_test - mean) / std, y_test
+
+
+def build(filters: int = 128, dtype: str = "float32") -> mg.Sequential:
+    """Two separable blocks, the mean over time, and one score for each speaker."""
+
+    def block() -> layers.SeparableConv1D:
+        return layers.SeparableConv1D(
+            filters, kernel_size=3, padding="same", activation="relu", dtype=dtype,
+            depthwise_initializer=initializers.DepthwiseUniform(),
+            pointwise_initializer="he_uniform",
+            pointwise_regularizer=regularizers.L2(1e-5),  # a little weight decay for the many
+            depthwise_constraint=constraints.MaxNorm(2.0, axis=0),  # no filter grows beyond a gain of 2
+        )
+
+    return mg.Sequential([
+        block(), layers.Dropout(0.2, dtype=dtype),
+        block(), layers.Dropout(0.2, dtype=dtype),
+        layers.GlobalAveragePooling1D(dtype=dtype),
+        layers.Dense(SPEAKERS, dtype=dtype),
+    ])
+
+
+def check_gradient(x: np.ndarray, y: np.ndarray) -> None:
+    """Compare the tape with numeric derivatives, for the input and every weight of a small copy of the network."""
+    network = build(filters=4, dtype="float64")
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    network(x[:3])
+    report = gradcheck(
+        lambda inputs, *weights: loss(y[:3], network(inputs)) + sum(network.losses),
+        [Tensor(x[:3], dtype="float64", requires_grad=True), *network.trainable_weights],
+    )
+    print(f"gradient check: {report.summary()}")
+
+
+def train(network: mg.Sequential, x: Tensor, y: np.ndarray, epochs: int, seed: int) -> list[float]:
+    """The loop, step by step; returns the mean loss of each epoch."""
+    loss_of = losses.SparseCategoricalCrossentropy(from_logits=True)
+    steps = -(-len(x) // BATCH)
+    optimizer = optimizers.Adam(optimizers.schedules.CosineDecay(2e-3, decay_steps=epochs * steps))
+    random = np.random.default_rng(seed)
+    history = []
+    progress = tqdm(range(epochs), desc="training", unit="epoch")
+    for _ in progress:
+        order = random.permutation(len(x))
+        total = 0.0
+        for rows in np.array_split(order, steps):
+            scores = network(x[rows], training=True)  # computes, and writes the tape
+            loss = loss_of(y[rows], scores) + sum(network.losses)  # with the penalties of the weights
+            loss.backward()  # walks the tape back: every weight now has .grad
+            optimizer.step(network.trainable_weights)  # moves the weights, applies the constraints, drops .grad
+            total += loss.item() * len(rows)
+        history.append(total / len(x))
+        progress.set_postfix(loss=f"{history[-1]:.4f}")
+    return history
+
+
+def predict(network: mg.Sequential, x: Tensor) -> np.ndarray:
+    """The speaker with the highest score, without writing a tape."""
+    with mg.no_grad():
+        return network(x).argmax(axis=-1).numpy()
+
+
+def plot(path: Path, history: list[float], y: np.ndarray, predicted: np.ndarray) -> None:
+    """Learning curve and confusion matrix, side by side."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    confusion = np.zeros((SPEAKERS, SPEAKERS), int)
+    np.add.at(confusion, (y, predicted), 1)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    left.semilogy(range(1, len(history) + 1), history)
+    left.set(title="Learning curve", xlabel="epoch", ylabel="mean training loss (nats)")
+    left.grid(alpha=0.3)
+    picture = right.imshow(confusion, cmap="Blues")
+    for i, j in np.ndindex(confusion.shape):
+        if confusion[i, j]:
+            dark = confusion[i, j] > confusion.max() / 2
+            right.text(j, i, confusion[i, j], ha="center", va="center", color="white" if dark else "black", fontsize=8)
+    ticks = range(SPEAKERS)
+    right.set(
+        title=f"Test utterances, {np.mean(y == predicted):.1%} right", xlabel="predicted speaker", ylabel="speaker",
+        xticks=ticks, yticks=ticks, xticklabels=[t + 1 for t in ticks], yticklabels=[t + 1 for t in ticks],
+    )
+    figure.colorbar(picture, ax=right, label="utterances")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    print(f"picture: {path}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--no-plot", action="store_true", help="save no picture")
+    options = parser.parse_args()
+    if options.epochs < 1:
+        parser.error(f"--epochs must be a positive integer. Received: {options.epochs}")
+
+    mg.set_random_seed(options.seed)
+    x_train, y_train, x_test, y_test = load()
+    check_gradient(x_train, y_train)
+
+    start = time.perf_counter()
+    network = build()
+    x = Tensor(x_train, device=options.device)
+    history = train(network, x, y_train, options.epochs, options.seed)
+    print(f"{network.count_params():,} parameters, {time.perf_counter() - start:.1f} s")
+    predicted = predict(network, Tensor(x_test, device=options.device))
+    if not options.no_plot:
+        plot(Path("japanese_vowels.png"), history, y_test, predicted)
+    right = int((predicted == y_test).sum())
+    print(f"test accuracy {right / len(y_test):.3f} ({right}/{len(y_test)})")
+
+
+if __name__ == "__main__":
+    main()
