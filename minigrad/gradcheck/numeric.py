@@ -90,7 +90,8 @@ def richardson(line: Line, center: Any, h: float, eps: float, levels: int = LEVE
                 better = off < error
                 value, error = _host.where(better, row[j], value), _host.where(better, off, error)
             before = row
-        kink = (gaps[-1] > 0.75 * gaps[-2]) & (gaps[-1] > 100 * rounding)
+        floor = 1e-7 * _host.nan_to_num(abs(value)).max(initial=0.0) + 100 * rounding
+        kink = (gaps[-1] > 0.75 * gaps[-2]) & (gaps[-1] > floor)
     return Estimate(value, error, kink)
 
 
@@ -101,7 +102,7 @@ def search(line: Line, center: Any, h: float, eps: float, rtol: float) -> Estima
     """
     best = richardson(line, center, h, eps)
     for factor in (2e-2, 5e-4, 1e-5):
-        if not (best.kink | ~(best.error <= rtol * abs(best.value) + eps * scale_of(center))).any():
+        if not (best.kink | ~(best.error <= rtol * abs(best.value) + 1e4 * eps * scale_of(center))).any():
             break
         finer = richardson(line, center, h * factor, eps)
         better = (finer.error < best.error) | (best.kink & ~finer.kink)

@@ -148,8 +148,8 @@ class Gradients:
         outputs = subject.outputs([leaf(x) for x in subject.arrays], record=False)
         self.count = len(subject.arrays)
         weights = [move(rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1, 1], y.shape), y.device) for y in outputs]
-        single = len(outputs) == 1
-        self.labels = subject.labels + ["the output's gradient" + ("" if single else f"[{i}]") for i in range(len(weights))]
+        what = "the output's gradient"
+        self.labels = subject.labels + [what if len(weights) == 1 else f"{what}[{i}]" for i in range(len(weights))]
         self.arrays = subject.arrays + [w.astype(y.dtype) for w, y in zip(weights, outputs, strict=True)]
         self.dtypes = subject.dtypes + [y.dtype for y in outputs]
 
@@ -180,7 +180,7 @@ def differentiable(x: Any) -> Array | None:
 
 def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
     """The names under which f takes its first ``count`` arguments."""
-    names = []
+    names: list[str] = []
     try:
         for p in inspect.signature(f).parameters.values():
             if p.kind is p.VAR_POSITIONAL:
