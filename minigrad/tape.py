@@ -178,7 +178,7 @@ class Op:
         """Write down the rule of every argument; None says "not differentiable" aloud.
 
         A rule's first parameter is ``g``, the gradient of the output (``h`` where an argument is called g).
-        The others ask by name for what the tape must keep: ``y`` the output, an argument, an attribute,
+        The others ask by name for what the tape must keep: an argument, ``y`` the output, an attribute,
         ``x_shape`` the shape of its own argument ``x``; for a variadic op also ``index``, and
         ``arrays_shape`` gives all shapes.
 
@@ -213,12 +213,12 @@ class Op:
         """Where a rule's parameter comes from: the position of an array among ``count`` inputs and the output,
         (name, default) of an attribute, or -1 for the shape of the input at ``position``.
         """
+        if name in self.arguments:
+            return self.arguments.index(name)
         if name == "y":
             return count
         if name in self.defaults:
             return name, self.defaults[name]
-        if name in self.arguments:
-            return self.arguments.index(name)
         if self.variadic:
             return name, position
         return -1

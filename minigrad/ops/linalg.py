@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minigrad.backend import Array
@@ -29,7 +30,7 @@ def matmul(a: Array, b: Array) -> Array:
     [[11.0]]
     """
     if b.ndim == 2 and a.ndim > 2:  # one product of all rows, where @ would make one for each leading index
-        return (a.reshape(-1, a.shape[-1]) @ b).reshape(*a.shape[:-1], b.shape[-1])
+        return (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) @ b).reshape(*a.shape[:-1], b.shape[-1])
     return a @ b
 
 
@@ -45,12 +46,13 @@ def _left(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
 def _right(g: Any, b_shape: tuple[int, ...], a: Any) -> Any:
     """dL/db = a^T g, likewise; leading axes that only a has are summed inside one product."""
     if a.ndim == 1:
-        return a[:, None] * (g[..., None, :] if len(b_shape) > 1 else g)
+        return a[:, None] * g[..., None, :] if len(b_shape) > 1 else a * g
     if len(b_shape) == 1:
         g = g[..., None]
         return (a.swapaxes(-1, -2) @ g).reshape(*a.shape[:-2], -1)
     if len(b_shape) == 2 and a.ndim > 2:
-        return a.reshape(-1, a.shape[-1]).swapaxes(-1, -2) @ g.reshape(-1, g.shape[-1])
+        count = math.prod(a.shape[:-1])
+        return a.reshape(count, a.shape[-1]).swapaxes(-1, -2) @ g.reshape(count, g.shape[-1])
     return a.swapaxes(-1, -2) @ g
 
 
