@@ -111,6 +111,8 @@ class Subject:
                 )
             if y.dtype.kind in "fc":
                 outputs.append(y)  # type: ignore[arg-type]
+        if not outputs:
+            raise TypeError("gradcheck: f must return a floating Tensor. Received: none")
         return outputs
 
     def validate(self) -> None:
@@ -127,8 +129,6 @@ class Subject:
                 "gradcheck: f must be deterministic; seed it anew in every call, and leave dropout out. "
                 f"Received: two calls at one point that differ by {by}"
             )
-        if not first.size:
-            raise ValueError("gradcheck: f must return a floating output with elements. Received: none")
         wrong = host.flatnonzero(~host.isfinite(first))
         if wrong.size:
             raise ValueError(

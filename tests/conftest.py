@@ -1,0 +1,21 @@
+"""What every test shares: the stand-in array module, and plots that need no screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pytest
+import standin  # noqa: F401  registers the device "standin"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without -m, long campaigns and tests that need a GPU stay out."""
+    if not config.option.markexpr:
+        kept = [item for item in items if not ({"slow", "gpu"} & {mark.name for mark in item.iter_markers()})]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept

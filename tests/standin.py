@@ -1,0 +1,131 @@
+"""A stand-in for CuPy on any laptop: NumPy in another coat, registered under the device "standin".
+
+Like CuPy's, its arrays refuse NumPy's functions and NumPy's arrays as partners, and its reductions return 0-D arrays
+rather than NumPy scalars. Code that runs on it takes its functions from `array_module` alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minigrad.backend import ArrayModule, register
+
+PLAIN = (bool, int, float, complex, str, slice, type, np.dtype, type(None), type(Ellipsis), range)
+
+
+class StandIn:
+    """An array that keeps to its own kind."""
+
+    __array_ufunc__ = None  # NumPy's operators and functions refuse it
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, array: np.ndarray) -> None:
+        assert type(array) is np.ndarray
+        self._array = array
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("standin: an implicit copy to the host")
+
+    def __array_function__(self, function: Any, *args: Any) -> NoReturn:
+        raise TypeError(f"standin: numpy.{function.__name__} was called with an array of another module")
+
+    def __repr__(self) -> str:
+        return f"standin({self._array!r})"
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __bool__(self) -> bool:
+        return bool(self._array)
+
+    def __float__(self) -> float:
+        return float(self._array)
+
+    def __int__(self) -> int:
+        return int(self._array)
+
+    def __index__(self) -> int:
+        return self._array.__index__()
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._array[bare(index)] = bare(value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(self._array, name)
+        return wrapped_function(found) if callable(found) else dressed(found)
+
+
+def bare(value: Any) -> Any:
+    """NumPy's array in a stand-in; anything from NumPy itself is refused."""
+    if isinstance(value, StandIn):
+        return value._array
+    if isinstance(value, (list, tuple)):
+        return type(value)(bare(part) for part in value)
+    if isinstance(value, PLAIN) or callable(value):
+        return value
+    raise TypeError(f"standin: mixed operands, a {type(value).__name__} among arrays of another module")
+
+
+def dressed(value: Any) -> Any:
+    """A stand-in around an array or a NumPy scalar; what is neither stays."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return StandIn(np.asarray(value))
+    if isinstance(value, (list, tuple)) and any(isinstance(part, np.ndarray) for part in value):
+        return type(value)(dressed(part) for part in value)
+    return value
+
+
+def wrapped_function(function: Any) -> Any:
+    """A function of NumPy, from stand-ins to stand-ins."""
+
+    @functools.wraps(function, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return dressed(function(*map(bare, args), **{name: bare(value) for name, value in kwargs.items()}))
+
+    return call
+
+
+def _operator(name: str) -> Any:
+    def operate(self: StandIn, *others: Any) -> Any:
+        return dressed(getattr(self._array, name)(*map(bare, others)))
+
+    return operate
+
+
+OPERATORS = (
+    "add radd sub rsub mul rmul truediv rtruediv floordiv mod pow rpow matmul rmatmul neg abs invert and or xor "
+    "rand ror eq ne lt le gt ge getitem iadd isub imul itruediv iand ior"
+)
+for _name in OPERATORS.split():
+    setattr(StandIn, f"__{_name}__", _operator(f"__{_name}__"))
+
+
+class Module:
+    """numpy's namespace, seen through stand-ins: ``xp.exp``, ``xp.add.at``, ``xp.lib.stride_tricks``."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._module, name)
+        if isinstance(found, type) or not (callable(found) or hasattr(found, "__dict__")):
+            return found
+        if isinstance(found, np.ufunc):
+            call = wrapped_function(found)
+            call.at = wrapped_function(found.at)
+            call.accumulate = wrapped_function(found.accumulate)
+            return call
+        return wrapped_function(found) if callable(found) else Module(found)
+
+
+def to_host(array: StandIn) -> np.ndarray:
+    return array._array.copy()
+
+
+xp = Module(np)
+register(ArrayModule("standin", xp, StandIn, lambda array: StandIn(np.array(array)), to_host))
