@@ -7,6 +7,6 @@ from minigrad.tape import Op, grad, no_grad, op
 from minigrad.tensor import Tensor
 
 __all__ = [
-    "Op", "Tensor", "activations", "constraints", "functional", "grad", "gradcheck", "initializers", "losses", "no_grad",
-    "op", "ops", "regularizers", "set_random_seed", "settings",
+    "Op", "Tensor", "activations", "constraints", "functional", "grad", "gradcheck", "initializers", "losses",
+    "no_grad", "op", "ops", "regularizers", "set_random_seed", "settings",
 ]
