@@ -1,21 +1,20 @@
-"""Layer: builds its weights at the first call, then calls. Weights are found by walking its attributes."""
+"""Layer: builds its weights at the first call, then calls."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple
 
-from minigrad.backend import asarray, dtype_of, is_array, is_inexact
-from minigrad.config import Configurable, argument, member_of, snake_case
+from minigrad.backend import asarray, is_array
+from minigrad.config import snake_case
 from minigrad.initializers import Initializer
+from minigrad.layers.holder import Holder
 from minigrad.layers.input_spec import InputSpec
-from minigrad.regularizers import Regularizer
-from minigrad.settings import floatx
+from minigrad.tape import no_grad
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
 
@@ -46,42 +45,25 @@ def unique_name(base: str) -> str:
     return f"{base}_{count}" if count else base
 
 
-def _trainable(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"Expected `trainable` to be a boolean. Received: trainable={value!r}")
-    return value
+def _once(build: Callable[..., None]) -> Callable[..., None]:
+    """Wrap `build`: a second call is refused, a failed one leaves the layer as it was."""
+
+    @functools.wraps(build)
+    def wrapper(self: Any, input_shape: Any) -> None:
+        if self.built:
+            raise ValueError(f"build: layer '{self.name}' must not be built twice. Received: {input_shape!r}")
+        shape = checked_shape(input_shape, self.name)
+        with self._unchanged():
+            build(self, shape)
+        self.built, self._build_shape = True, shape
+        if not self._trains:
+            for weight in self._own_weights():
+                weight.trainable = False
+
+    return wrapper
 
 
-def _name(name: str, value: Any) -> str | None:
-    if value is not None and (not isinstance(value, str) or "/" in value):
-        raise ValueError(
-            f"Argument `name` must be a string and cannot contain character `/`. Received: name={value!r}"
-        )
-    return value
-
-
-def _dtype(name: str, value: Any) -> str:
-    """The name of a float dtype, or "mixed_float16"; configs of Keras 3 hold it one level down."""
-    if isinstance(value, dict):
-        value = value.get("config", {}).get("name")
-    if value == "mixed_float16":
-        return "mixed_float16"
-    dtype = dtype_of(floatx() if value is None else value)
-    if dtype.kind != "f":
-        raise ValueError(f"Argument `dtype` must name a floating dtype. Received: dtype={value!r}")
-    return str(dtype)
-
-
-class LayerArguments(Configurable, family="layer", module="keras.layers", keyword_only=True):
-    """The arguments that every layer has."""
-
-    name: str = argument(_name, None)
-    trainable: bool = argument(_trainable, True)
-    dtype: str = argument(_dtype, None)
-    activity_regularizer: Any = argument(member_of(Regularizer), None)
-
-
-class Layer(LayerArguments):
+class Layer(Holder):
     """A function with weights.
 
     A subclass declares its arguments (see `minigrad.config`) or writes an ``__init__`` that passes ``**kwargs`` on,
@@ -95,6 +77,20 @@ class Layer(LayerArguments):
     >>> Scale(name="scale")(Tensor([[1.0, 2.0]])).shape
     (1, 2)
 
+    Layers assigned as attributes are found, and build themselves when `call` calls them:
+
+    >>> class Residual(Layer):
+    ...     def __init__(self, layer, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.layer = layer
+    ...     def call(self, inputs):
+    ...         return inputs + self.layer(inputs)
+    >>> block = Residual(Scale())
+    >>> block.compute_output_shape((None, 5))
+    (None, 5)
+    >>> block.build((None, 5)); block.count_params()
+    5
+
     Args:
         name: a name without "/"; made from the class name by default.
         trainable: whether the weights train.
@@ -107,23 +103,19 @@ class Layer(LayerArguments):
     """
 
     input_spec: InputSpec | None = None
-    accepts_integers: ClassVar[bool] = False  # other layers compute integer inputs in their float dtype
-    _takes_training: ClassVar[bool] = False
-
-    # The state of every layer, there before any constructor has run.
-    built = False
-    device = "cpu"
-    _build_shape: Any = None
-    _last_call = 0
-    _last_losses: tuple[Tensor, ...] = ()
-    _trains = True
+    autocast: ClassVar[bool] = True  # floating inputs are brought to `compute_dtype`,
+    accepts_integers: ClassVar[bool] = False  # and others too, except where they pass through unharmed
+    _default_training: ClassVar[bool | None] = None  # of `call`; None when it takes no such argument
+    _built_by_call: ClassVar[bool] = True  # sublayers build themselves when `call` calls them; no own `build`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in vars(cls):
             cls.build = _once(vars(cls)["build"])  # type: ignore[method-assign]
+            cls._built_by_call = vars(cls).get("_built_by_call", False)
         if "call" in vars(cls):
-            cls._takes_training = "training" in inspect.signature(vars(cls)["call"]).parameters
+            training = inspect.signature(vars(cls)["call"]).parameters.get("training")
+            cls._default_training = None if training is None else training.default is True
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -131,18 +123,43 @@ class Layer(LayerArguments):
 
     # ------------------------------------------------------------------ what a subclass writes
 
+    @_once
     def build(self, input_shape: Any) -> None:
-        """Create the weights for inputs of this shape, with None for lengths not known yet."""
-        self.built = True
-        self._build_shape = input_shape
+        """Create the weights for inputs of this shape, with None for lengths not known yet.
+
+        Unless a subclass writes it, sublayers build themselves: `call` is tried on zeros.
+        """
+        if self._children():
+            self._tried(input_shape, 0)
 
     def call(self, inputs: Any) -> Any:
         """Compute the output."""
         raise NotImplementedError(f"{type(self).__name__}.call: must be written by the subclass. Received: no call()")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape that `call` gives for inputs of this shape, with None for lengths not known."""
-        return tuple(input_shape)
+        """The shape that `call` gives for inputs of this shape, with None for lengths not known.
+
+        Unless a subclass writes it, `call` is tried on zeros, twice with different lengths in the place of None: what
+        differs in the output is not known either. The layer and its sublayers stay as they were.
+        """
+        with self._unchanged(after_success=True):
+            trials = [self._tried(checked_shape(input_shape, self.name), i) for i in (0, 1)]
+        return tuple(n if n == m else None for n, m in zip(*trials, strict=True))
+
+    def _tried(self, input_shape: Any, trial: int) -> Shape:
+        """The output's shape for zeros of a shape, whose unknown lengths are two primes (or a batch of 1 or 2)."""
+        if isinstance(input_shape, list):
+            zeros: Any = [self._zeros(shape, trial) for shape in input_shape]
+        else:
+            zeros = self._zeros(input_shape, trial)
+        with no_grad():
+            return self(zeros).shape
+
+    def _zeros(self, shape: Shape, trial: int) -> Tensor:
+        unknown = (83, 89)[trial]
+        lengths = [1 + trial if i == 0 else unknown for i in range(len(shape))]
+        known = tuple(length if n is None else n for n, length in zip(shape, lengths, strict=True))
+        return Tensor.zeros(known, dtype=self.compute_dtype, device=self.device)
 
     def add_weight(
         self,
@@ -173,41 +190,65 @@ class Layer(LayerArguments):
             constraint=constraint,
         )
 
-    def add_loss(self, loss: Any) -> None:
-        """Add a scalar Tensor to `losses`, until the next call.
+    def declared_weight(self, name: str, shape: Sequence[int], prefix: str = "") -> Variable:
+        """Create a weight by the arguments ``<prefix>_initializer``, ``_regularizer``, ``_constraint``.
 
-        Raises:
-            ValueError: no Tensor.
+        The prefix is the weight's own name unless another one is given.
         """
-        losses = loss if isinstance(loss, (list, tuple)) else (loss,)
-        if not all(isinstance(part, Tensor) for part in losses):
-            raise ValueError(f"add_loss: loss must be a Tensor or a list of Tensors. Received: {loss!r}")
-        self._last_losses = (*self._last_losses, *losses)
+        prefix = prefix or name
+        return self.add_weight(
+            shape,
+            getattr(self, f"{prefix}_initializer"),
+            name=name,
+            regularizer=getattr(self, f"{prefix}_regularizer"),
+            constraint=getattr(self, f"{prefix}_constraint"),
+        )
 
     # ------------------------------------------------------------------ calling
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        self._require_init()
-        inputs = self._converted(inputs)
-        self._check_input(inputs)
-        if not self.built:
-            self.device = _first(inputs).device
-            self.build(_shapes(inputs))
+        if "name" not in self.__dict__:
+            raise RuntimeError(
+                f"In layer '{type(self).__name__}', you forgot to call `super().__init__()` as the first statement in "
+                "the `__init__()` method. Go add it!"
+            )
+        if type(inputs) is not Tensor or inputs.data.dtype != self._computes_in:
+            inputs = self._converted(inputs)
+        if self.input_spec is not None:
             self._check_input(inputs)
+        if self.built:
+            return self._run(inputs, *args, **kwargs)
+        with self._unchanged():
+            self.device = _first(inputs).device
+            if self._built_by_call:
+                self.built, self._build_shape = True, _shapes(inputs)
+            else:
+                self.build(_shapes(inputs))
+                self._check_input(inputs)
+            return self._run(inputs, *args, **kwargs)
+
+    def _run(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """`call`, as part of the outermost call under way or as a new one, and the activity loss."""
         outer = _call.get()
         training = kwargs.pop("training", None)
         if training is None:
-            training = outer.training if outer else False
-        call = _Call(outer.number if outer else next(_call_numbers), bool(training))
+            training = outer.training if outer else self._default_training
+        if outer is None:
+            call = _Call(next(_call_numbers), bool(training))
+        else:
+            call = outer if training is outer.training else _Call(outer.number, bool(training))
         if self._last_call != call.number:
             self._last_call, self._last_losses = call.number, ()
-        if self._takes_training:
+        if self._default_training is not None:
             kwargs["training"] = call.training
-        token = _call.set(call)
-        try:
+        if call is outer:
             outputs = self.call(inputs, *args, **kwargs)
-        finally:
-            _call.reset(token)
+        else:
+            token = _call.set(call)
+            try:
+                outputs = self.call(inputs, *args, **kwargs)
+            finally:
+                _call.reset(token)
         if self.activity_regularizer is not None:
             self.add_loss(self.activity_regularizer(outputs) / max(outputs.shape[0], 1))
         return outputs
@@ -218,171 +259,20 @@ class Layer(LayerArguments):
             return type(inputs)(self._converted(x) for x in inputs)
         if not isinstance(inputs, Tensor):
             inputs = Tensor._output(asarray(inputs), None) if is_array(inputs) else Tensor(inputs)
-        if inputs.dtype == self.compute_dtype or (self.accepts_integers and not is_inexact(inputs.dtype)):
+        if not self.autocast or (self.accepts_integers and inputs.dtype.kind != "f"):
             return inputs
-        return inputs.astype(self.compute_dtype)
+        return inputs if inputs.dtype == self._computes_in else inputs.astype(self._computes_in)
 
     def _check_input(self, inputs: Any) -> None:
         if self.input_spec is not None:
             self.input_spec.check(inputs.shape, f"Input 0 with name 'None' of layer '{self.name}'")
 
-    def _require_init(self) -> None:
-        if "name" not in vars(self):
-            raise RuntimeError(
-                f"In layer '{type(self).__name__}', you forgot to call `super().__init__()` as the first statement in "
-                "the `__init__()` method. Go add it!"
-            )
 
-    # ------------------------------------------------------------------ weights and what belongs to them
+class SameShape(Layer):
+    """A layer whose output has the shape of its input."""
 
-    @property
-    def variable_dtype(self) -> str:
-        """The dtype of the weights."""
-        return "float32" if self.dtype == "mixed_float16" else self.dtype
-
-    @property
-    def compute_dtype(self) -> str:
-        """The dtype that inputs are brought to and outputs have."""
-        return "float16" if self.dtype == "mixed_float16" else self.dtype
-
-    def _children(self) -> Iterator[Layer]:
-        """Sublayers in order of assignment, each once."""
-        seen = set()
-        for layer in _search(vars(self).values(), Layer):
-            if id(layer) not in seen:
-                seen.add(id(layer))
-                yield layer
-
-    def _own_weights(self) -> list[Variable]:
-        own = list(dict.fromkeys(_search(vars(self).values(), Variable)))
-        return sorted(own, key=lambda w: not w.can_train)  # stable: trainable ones first
-
-    @property
-    def weights(self) -> list[Variable]:
-        """Own weights, trainable ones first, then those of sublayers; a shared weight once."""
-        own = self._own_weights()
-        return list(dict.fromkeys([*own, *(w for child in self._children() for w in child.weights)]))
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The weights that gradients reach."""
-        return [w for w in self.weights if w.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The weights that gradients do not reach."""
-        return [w for w in self.weights if not w.trainable]
-
-    variables = weights
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the weights train; setting it sets all sublayers too."""
-        return self._trains
-
-    @trainable.setter
-    def trainable(self, trainable: bool) -> None:
-        self._trains = _trainable("trainable", trainable)
-        for weight in self._own_weights():
-            weight.trainable = trainable and weight.can_train
-        for child in self._children():
-            child.trainable = trainable
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """The losses of the last call (activity), then one of each regularized weight that trains."""
-        regularized = [w.regularizer(w) for w in self.trainable_weights if w.regularizer is not None]
-        return [*self._call_losses(self._last_call), *regularized]
-
-    def _call_losses(self, number: int) -> list[Tensor]:
-        """Losses added in the outermost call ``number``, also by sublayers."""
-        own = list(self._last_losses) if self._last_call == number else []
-        return own + [loss for child in self._children() for loss in child._call_losses(number)]
-
-    def to(self, device: str) -> Layer:
-        """Move all weights to ``device``; weights not built yet follow the first input.
-
-        Raises:
-            ImportError, RuntimeError: the device cannot be used, and why.
-        """
-        moved = [Tensor._output(w.data, None).to(device).data for w in self.weights]  # all or none
-        for weight, data in zip(self.weights, moved, strict=True):
-            weight.replace(data)
-        self.device = device
-        return self
-
-    def get_weights(self) -> list[Any]:
-        """NumPy copies of the weights."""
-        return [w.numpy() for w in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Assign all weights, in the order of `weights`; none when one does not fit.
-
-        Raises:
-            ValueError: a wrong count or a wrong shape.
-        """
-        own = self.weights
-        if len(weights) != len(own):
-            raise ValueError(
-                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length "
-                f"{len(weights)}, but the layer was expecting {len(own)} weights."
-            )
-        arrays = [w.data if isinstance(w, Tensor) else asarray(w) for w in weights]
-        for weight, array in zip(own, arrays, strict=True):
-            if weight.shape != array.shape:
-                raise ValueError(
-                    f"Layer {self.name} weight shape {weight.shape} is not compatible with provided weight shape "
-                    f"{array.shape}."
-                )
-        for weight, array in zip(own, arrays, strict=True):
-            weight.assign(Tensor._output(array, None).to(weight.device))
-
-    def count_params(self) -> int:
-        """How many numbers the weights hold.
-
-        Raises:
-            ValueError: the layer is not built.
-        """
-        if not self.built:
-            raise ValueError(
-                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. You can build "
-                "it with `build(input_shape)`."
-            )
-        return sum(math.prod(w.shape) for w in self.weights)
-
-    def _config_names(self) -> list[str]:
-        names = super()._config_names()
-        if self.activity_regularizer is None and self._arguments["activity_regularizer"].keyword_only:
-            names.remove("activity_regularizer")  # as in Keras, where only some layers say that they have none
-        return sorted(names, key=lambda name: name not in ("name", "trainable", "dtype"))
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
-
-
-def _once(build: Callable[..., None]) -> Callable[..., None]:
-    """Wrap `build`: a second call is refused, a failed one leaves the layer as it was."""
-
-    @functools.wraps(build)
-    def wrapper(self: Layer, input_shape: Any) -> None:
-        if self.built:
-            raise ValueError(f"build: layer '{self.name}' must not be built twice. Received: {input_shape!r}")
-        shape = checked_shape(input_shape, self.name)
-        before = dict(vars(self))
-        try:
-            build(self, shape)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-        self.built = True
-        self._build_shape = shape
-        if not self._trains:
-            self.trainable = False
-
-    return wrapper
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return tuple(input_shape)
 
 
 def checked_shape(shape: Any, who: str) -> Any:
@@ -396,17 +286,6 @@ def checked_shape(shape: Any, who: str) -> Any:
     if isinstance(shape, (list, tuple)) and all(n is None or (isinstance(n, int) and n >= 0) for n in shape):
         return tuple(shape)
     raise ValueError(f"{who}: input_shape must be a tuple of integers and None. Received: input_shape={shape!r}")
-
-
-def _search(values: Any, kind: type) -> Iterator[Any]:
-    """Objects of ``kind`` among attribute values, looking into lists, tuples and dicts."""
-    for value in values:
-        if isinstance(value, kind):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _search(value, kind)
-        elif isinstance(value, dict):
-            yield from _search(value.values(), kind)
 
 
 def _first(inputs: Any) -> Tensor:

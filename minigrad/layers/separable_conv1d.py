@@ -76,20 +76,10 @@ class SeparableConv1D(Convolution):
     def build(self, input_shape: Shape) -> None:
         channels = self.channels(input_shape)
         middle = channels * self.depth_multiplier
-        self.depthwise_kernel = self.add_weight(
-            (*self.kernel_size, channels, self.depth_multiplier), self.depthwise_initializer, name="depthwise_kernel",
-            regularizer=self.depthwise_regularizer, constraint=self.depthwise_constraint,
-        )
-        self.pointwise_kernel = self.add_weight(
-            (1, middle, self.filters), self.pointwise_initializer, name="pointwise_kernel",
-            regularizer=self.pointwise_regularizer, constraint=self.pointwise_constraint,
-        )
-        if self.use_bias:
-            self.bias = self.add_weight(
-                (self.filters,), self.bias_initializer, name="bias",
-                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
-            )
-        self.fix_channels(channels)
+        shape = (*self.kernel_size, channels, self.depth_multiplier)
+        self.depthwise_kernel = self.declared_weight("depthwise_kernel", shape, "depthwise")
+        self.pointwise_kernel = self.declared_weight("pointwise_kernel", (1, middle, self.filters), "pointwise")
+        self.complete(channels, self.filters)
 
     def call(self, inputs: Tensor) -> Tensor:
         z = ops.depthwise_conv1d(inputs, self.depthwise_kernel, **self.window(inputs.shape))

@@ -1,0 +1,261 @@
+"""Holder: what a layer holds, found by walking its attributes: weights, sublayers, losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+
+from minigrad.backend import asarray, dtype_of
+from minigrad.config import Configurable, argument, member_of
+from minigrad.regularizers import Regularizer
+from minigrad.settings import floatx
+from minigrad.tensor import Tensor
+from minigrad.variable import Variable
+
+
+def _trainable(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"Expected `trainable` to be a boolean. Received: trainable={value!r}")
+    return value
+
+
+def _name(name: str, value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or "/" in value):
+        raise ValueError(
+            f"Argument `name` must be a string and cannot contain character `/`. Received: name={value!r}"
+        )
+    return value
+
+
+def _dtype(name: str, value: Any) -> str:
+    """The name of a float dtype, or "mixed_float16"; configs of Keras 3 hold it one level down."""
+    if isinstance(value, dict):
+        value = value.get("config", {}).get("name")
+    if value == "mixed_float16":
+        return "mixed_float16"
+    dtype = dtype_of(floatx() if value is None else value)
+    if dtype.kind != "f":
+        raise ValueError(f"Argument `dtype` must name a floating dtype. Received: dtype={value!r}")
+    return str(dtype)
+
+
+class LayerArguments(Configurable, family="layer", module="keras.layers", keyword_only=True):
+    """The arguments that every layer has."""
+
+    name: str = argument(_name, None)
+    trainable: bool = argument(_trainable, True)
+    dtype: str = argument(_dtype, None)
+    activity_regularizer: Any = argument(member_of(Regularizer), None)
+
+
+class Holder(LayerArguments):
+    """The weights, sublayers and losses of a layer. What is assigned as an attribute, also in a list, is found."""
+
+    # The state of every layer, there before any constructor has run.
+    built = False
+    device = "cpu"
+    _policy = "float32"
+    _last_call = 0
+    _last_losses: tuple[Tensor, ...] = ()
+    _trains = True
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the weights; the argument may also be "mixed_float16"."""
+        return self.variable_dtype
+
+    @dtype.setter
+    def dtype(self, policy: str) -> None:
+        self._policy = policy
+        self._computes_in = dtype_of(self.compute_dtype)
+
+    @property
+    def variable_dtype(self) -> str:
+        """The dtype of the weights."""
+        return "float32" if self._policy == "mixed_float16" else self._policy
+
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype that inputs are brought to and outputs have."""
+        return "float16" if self._policy == "mixed_float16" else self._policy
+
+    def _children(self) -> list[Holder]:
+        """Sublayers in order of assignment, each once."""
+        return list(dict.fromkeys(_search(vars(self).values(), Holder)))
+
+    def _family_tree(self) -> list[Holder]:
+        """The layer itself, its sublayers, theirs, ..., each once."""
+        found = dict.fromkeys([self])
+        stack = [self]
+        while stack:
+            new = [child for child in stack.pop()._children() if child not in found]
+            found |= dict.fromkeys(new)
+            stack += new
+        return list(found)
+
+    @contextmanager
+    def _unchanged(self, after_success: bool = False) -> Iterator[None]:
+        """A context after which the layer and its sublayers are as they were, if it fails (or in any case)."""
+        before = [(layer, dict(vars(layer))) for layer in self._family_tree()]
+        success = False
+        try:
+            yield
+            success = True
+        finally:
+            if after_success or not success:
+                for layer, attributes in before:
+                    vars(layer).clear()
+                    vars(layer).update(attributes)
+
+    def _own_weights(self) -> list[Variable]:
+        own = list(dict.fromkeys(_search(vars(self).values(), Variable)))
+        return sorted(own, key=lambda w: not w.can_train)  # stable: trainable ones first
+
+    @property
+    def weights(self) -> list[Variable]:
+        """Own weights, trainable ones first, then those of sublayers; a shared weight once."""
+        own = self._own_weights()
+        return list(dict.fromkeys([*own, *(w for child in self._children() for w in child.weights)]))
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that train: none of a layer that is not `trainable`."""
+        if not self._trains:
+            return []
+        own = [w for w in self._own_weights() if w.trainable]
+        return list(dict.fromkeys([*own, *(w for child in self._children() for w in child.trainable_weights)]))
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """All other weights."""
+        trainable = set(self.trainable_weights)
+        return [w for w in self.weights if w not in trainable]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """`weights`, under Keras's other name."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """`trainable_weights`, under Keras's other name."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """`non_trainable_weights`, under Keras's other name."""
+        return self.non_trainable_weights
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the weights train; setting it sets all sublayers too."""
+        return self._trains
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        constructed = "_trains" in vars(self)
+        self._trains = _trainable("trainable", trainable)
+        for weight in self._own_weights():
+            weight.trainable = trainable and weight.can_train
+        for child in self._children() if constructed else ():  # a constructor leaves the layers it is given alone
+            child.trainable = trainable
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The losses of the last call (activity), then one of each regularized weight that trains."""
+        regularized = [w.regularizer(w) for w in self.trainable_weights if w.regularizer is not None]
+        return [*self._call_losses(self._last_call), *regularized]
+
+    def _call_losses(self, number: int) -> list[Tensor]:
+        """Losses added in the outermost call ``number``, also by sublayers."""
+        own = list(self._last_losses) if self._last_call == number else []
+        return own + [loss for child in self._children() for loss in child._call_losses(number)]
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a scalar Tensor to `losses`, until the next call.
+
+        Raises:
+            ValueError: no Tensor.
+        """
+        losses = loss if isinstance(loss, (list, tuple)) else (loss,)
+        if not all(isinstance(part, Tensor) for part in losses):
+            raise ValueError(f"add_loss: loss must be a Tensor or a list of Tensors. Received: {loss!r}")
+        self._last_losses = (*self._last_losses, *losses)
+
+    def to(self, device: str) -> Self:
+        """Move all weights to ``device``; weights not built yet follow the first input.
+
+        Raises:
+            ImportError, RuntimeError: the device cannot be used, and why.
+        """
+        weights = self.weights
+        moved = [w.detach().to(device).data for w in weights]  # all or none
+        for weight, data in zip(weights, moved, strict=True):
+            weight.replace(data)
+        for layer in self._family_tree():
+            layer.device = device
+        return self
+
+    def get_weights(self) -> list[Any]:
+        """NumPy copies of the weights."""
+        return [w.numpy() for w in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Assign all weights, in the order of `weights`; none when one does not fit.
+
+        Raises:
+            ValueError: a wrong count or a wrong shape.
+        """
+        own = self.weights
+        if len(weights) != len(own):
+            raise ValueError(
+                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length "
+                f"{len(weights)}, but the layer was expecting {len(own)} weights."
+            )
+        arrays = [w.data if isinstance(w, Tensor) else asarray(w) for w in weights]
+        for weight, array in zip(own, arrays, strict=True):
+            if weight.shape != array.shape:
+                raise ValueError(
+                    f"Layer {self.name} weight shape {weight.shape} is not compatible with provided weight shape "
+                    f"{array.shape}."
+                )
+        for weight, array in zip(own, arrays, strict=True):
+            weight.assign(Tensor._output(array, None).to(weight.device))
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold.
+
+        Raises:
+            ValueError: the layer is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. You can build "
+                "it with `build(input_shape)`."
+            )
+        return sum(math.prod(w.shape) for w in self.weights)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"dtype": self._policy}
+
+    def _config_names(self) -> list[str]:
+        names = super()._config_names()
+        if self.activity_regularizer is None and self._arguments["activity_regularizer"].keyword_only:
+            names.remove("activity_regularizer")  # as in Keras, where only some layers say that they have none
+        return sorted(names, key=lambda name: name not in ("name", "trainable", "dtype"))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _search(values: Any, kind: type) -> Iterator[Any]:
+    """Objects of ``kind`` among attribute values, looking into lists, tuples and dicts."""
+    for value in values:
+        if isinstance(value, kind):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _search(value, kind)
+        elif isinstance(value, dict):
+            yield from _search(value.values(), kind)

@@ -1,0 +1,86 @@
+"""Pooling: the largest or the mean of the numbers in a window over time, or over all time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad import ops
+from minigrad.config import argument, boolean, one_of, positive_tuple
+from minigrad.kernels.depthwise import time_axis
+from minigrad.layers.arguments import data_format, layout_of
+from minigrad.layers.input_spec import InputSpec
+from minigrad.layers.layer import Layer, Shape
+from minigrad.layers.window import Window
+from minigrad.tensor import Tensor
+
+
+def _strides(name: str, value: Any) -> tuple[int] | None:
+    return None if value is None else positive_tuple(name, value)
+
+
+class Pooling1D(Window, Layer):
+    """What pooling over windows shares. ``strides`` None stands for ``pool_size``: windows side by side."""
+
+    pool_size: tuple[int] = argument(positive_tuple, 2)
+    strides: tuple[int] = argument(_strides, None)
+    padding: str = argument(one_of("valid", "same"), "valid")
+    data_format: str = data_format()
+
+    input_spec = InputSpec(ndim=3)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.strides = self.strides or self.pool_size
+
+    @property
+    def taps(self) -> int:
+        return self.pool_size[0]
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return self.out_shape(input_shape, input_shape[self.channel_axis])
+
+
+class MaxPooling1D(Pooling1D):
+    """The largest of each window; the first of those that tie takes the gradient. Padding never wins.
+
+    >>> MaxPooling1D(2)(Tensor([1.0, 3.0, 2.0, 5.0]).reshape(1, 4, 1)).reshape(-1).tolist()
+    [3.0, 5.0]
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        padding = self.geometry(inputs.shape).padding
+        return ops.max_pool1d(
+            inputs, taps=self.taps, stride=self.strides[0], padding=padding, layout=self.layout
+        )
+
+
+class GlobalPooling1D(Layer):
+    """What pooling over all time shares: (N, L, C) to (N, C), or (N, 1, C) with ``keepdims``."""
+
+    data_format: str = data_format()
+    keepdims: bool = argument(boolean, False)
+
+    input_spec = InputSpec(ndim=3)
+
+    @property
+    def time(self) -> int:
+        """The axis of time."""
+        return time_axis(layout_of(self.data_format))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        before, after = input_shape[: self.time], input_shape[self.time + 1 :]
+        return (*before, 1, *after) if self.keepdims else (*before, *after)
+
+
+class GlobalAveragePooling1D(GlobalPooling1D):
+    """The mean over time; with a mask (N, L), over the steps where it holds.
+
+    >>> GlobalAveragePooling1D()(Tensor([[[1.0], [3.0]]])).tolist()
+    [[2.0]]
+    """
+
+    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        if mask is None:
+            return inputs.mean(self.time, keepdims=self.keepdims)
+        mask = (mask if isinstance(mask, Tensor) else Tensor(mask)).astype(inputs.dtype).expand_dims(3 - self.time)
+        return (inputs * mask).sum(self.time, self.keepdims) / mask.sum(self.time, self.keepdims)
