@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -94,10 +95,15 @@ for shape in SHAPES:
     sample("abs", np.abs, normal(*shape))
     sample("tanh", np.tanh, normal(*shape))
     sample("sigmoid", lambda x: 1 / (1 + np.exp(-x)), normal(*shape))
+    sample("expm1", np.expm1, normal(*shape))
+    sample("softplus", lambda x: np.log(1 + np.exp(x)), normal(*shape))
+    sample("erf", lambda x: np.vectorize(math.erf, otypes=[float])(x), np.asarray(1.8 * normal(*shape)))
     sample("relu", lambda x: np.where(x > 0, x, 0), normal(*shape))
     limits = {"minimum": -0.52, "maximum": 1.03}
     sample("clip", lambda x, minimum, maximum: np.clip(x, minimum, maximum), normal(*shape), **limits)
 sample("sigmoid", lambda x: np.array([0.0, 1.0]), np.array([-1000.0, 1000.0]))
+sample("softplus", lambda x: np.array([0.0, 1000.0]), np.array([-1000.0, 1000.0]))
+sample("erf", lambda x: np.array([-1.0, math.erf(3), 1.0]), np.array([-30.0, 3.0, 30.0]))
 sample("astype", lambda x, dtype: x.astype(dtype), normal(2, 3), dtype="float64")
 sample("astype", lambda x, dtype: x.astype(dtype), normal(3), dtype="int64")
 
@@ -165,6 +171,20 @@ for shape, axis in [((2, 3), -1), ((2, 3), 0), ((2, 3, 4), 1), ((3,), -1), ((1,)
     x = normal(*shape)
     sample("softmax", lambda x, axis: np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True), x, axis=axis)
     sample("log_softmax", lambda x, axis: x - np.log(np.exp(x).sum(axis=axis, keepdims=True)), x, axis=axis)
+
+
+def projected(x: Any, axis: int) -> Any:
+    """The nearest point of the simplex, its threshold found by halving."""
+    low, high = x.max(axis, keepdims=True) - 1, x.max(axis, keepdims=True)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = np.maximum(x - middle, 0).sum(axis, keepdims=True) > 1
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return np.maximum(x - low, 0)
+
+
+for shape, axis in [((2, 3), -1), ((5, 2), 0), ((2, 6, 2), 1), ((4,), -1), ((1,), 0)]:
+    sample("sparsemax", projected, normal(*shape), axis=axis)
 for shape, axis in [((2, 3), None), ((2, 3), 1), ((4,), 0)]:
     sample("argmax", np.argmax, normal(*shape), axis=axis)
     sample("argmin", np.argmin, normal(*shape), axis=axis)

@@ -6,6 +6,7 @@ Branches look at the real part, so that the analytic functions also run on compl
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minigrad.backend import Array, array_module, is_inexact
@@ -25,6 +26,20 @@ def exp(x: Array) -> Array:
 
 
 exp.backward(x=lambda g, y: g * y)
+
+
+@op
+def expm1(x: Array) -> Array:
+    """y = e^x - 1, exact where x is small.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.expm1(Tensor([0.0, 1e-20])).tolist()
+    [0.0, 9.999999682655225e-21]
+    """
+    return array_module(x).expm1(x)
+
+
+expm1.backward(x=lambda g, y: g * (y + 1))
 
 
 @op
@@ -114,6 +129,67 @@ def sigmoid(x: Array) -> Array:
 
 
 sigmoid.backward(x=lambda g, y: g * (y * (1 - y)))
+
+
+@op
+def softplus(x: Array) -> Array:
+    """y = log(1 + e^x), computed without overflow; its derivative is `sigmoid`.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.softplus(Tensor([-1000.0, 1000.0])).tolist()
+    [0.0, 1000.0]
+    """
+    xp = array_module(x)
+    negative = x.real < 0
+    return xp.where(negative, 0.0, x) + xp.log1p(xp.exp(xp.where(negative, x, -x)))
+
+
+softplus.backward(x=lambda g, x: g * sigmoid(x))
+
+# Quotients of polynomials, highest power first, from the Cephes library (Moshier 1989, ndtr.c): for |x| < 1
+# erf(x) = x T(x^2) / U(x^2), beyond it 1 - erf(x) = exp(-x^2) P(x) / Q(x).
+_ERF_T = (9.60497373987051638749, 90.0260197203842689217, 2232.00534594684319226, 7003.32514112805075473,
+          55592.3013010394962768)
+_ERF_U = (1.0, 33.5617141647503099647, 521.357949780152679795, 4594.32382970980127987, 22629.0000613890934246,
+          49267.3942608635921086)
+_ERF_P = (2.46196981473530512524e-10, 0.564189564831068821977, 7.46321056442269912687, 48.6371970985681366614,
+          196.520832956077098242, 526.445194995477358631, 934.528527171957607540, 1027.55188689515710272,
+          557.535335369399327526)
+_ERF_Q = (1.0, 13.2281951154744992508, 86.7072140885989742329, 354.937778887819891062, 975.708501743205489753,
+          1823.90916687909736289, 2246.33760818710981792, 1656.66309194161350182, 557.535340817727675546)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Any) -> Any:
+    """Horner's rule."""
+    y = coefficients[0]
+    for coefficient in coefficients[1:]:
+        y = y * x + coefficient
+    return y
+
+
+@op
+def erf(x: Array) -> Array:
+    """Error function, y = 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x.
+
+    NumPy has none. The relative error is below 1e-15 in float64.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.erf(Tensor([0.0, 1.0, -9.0])).tolist()
+    [0.0, 0.8427007794380188, -1.0]
+    """
+    xp = array_module(x)
+    if x.dtype == "float16":  # the polynomials leave its range
+        return erf(x.astype("float32")).astype("float16")
+    size = xp.where(x.real < 0, -x, x)
+    near = xp.where(size.real > 1, 1.0, size)
+    far = xp.where(size.real > 6, 6.0, size)  # beyond 6 erf(x) is 1 to the last digit
+    inside = near * _polynomial(_ERF_T, near * near) / _polynomial(_ERF_U, near * near)
+    outside = 1 - xp.exp(-far * far) * _polynomial(_ERF_P, far) / _polynomial(_ERF_Q, far)
+    y = xp.where(size.real < 1, inside, outside)
+    return xp.where(x.real < 0, -y, y)
+
+
+erf.backward(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-x * x))
 
 
 @op

@@ -172,3 +172,30 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
 
 
 log_softmax.backward(x=lambda g, y, axis: g - exp(y) * g.sum(axis=axis, keepdims=True))
+
+
+@op
+def sparsemax(x: Array, *, axis: int = -1) -> Array:
+    """The point of the simplex nearest to x along an axis: max(x - tau, 0), with tau such that the sum is 1.
+
+    Martins and Astudillo 2016. The gradient is centered over the elements that are not 0.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.sparsemax(Tensor([2.0, 1.5, -1.0])).tolist()
+    [0.75, 0.25, 0.0]
+    """
+    xp = array_module(x)
+    falling = xp.flip(xp.sort(x, axis=axis), axis)
+    counts = xp.arange(1, x.shape[axis] + 1, dtype=x.dtype).reshape((-1,) + (1,) * (x.ndim - 1 - axis % x.ndim))
+    inside = counts * falling > xp.cumsum(falling, axis=axis) - 1
+    tau = (xp.where(inside, falling, 0).sum(axis=axis, keepdims=True) - 1) / inside.sum(axis=axis, keepdims=True)
+    return xp.where(x > tau, x - tau, 0).astype(x.dtype)
+
+
+def _sparsemax_back(g: Any, y: Any, axis: int) -> Any:
+    inside = (y > 0).astype(g.dtype)
+    g = g * inside
+    return g - inside * (g.sum(axis=axis, keepdims=True) / inside.sum(axis=axis, keepdims=True))
+
+
+sparsemax.backward(x=_sparsemax_back)
