@@ -284,11 +284,12 @@ class Op:
             raise TypeError(
                 f"{self.name}: arguments must be on one device; move one with .to(device). Received: {received}"
             ) from error
-        if str(error).startswith(f"{self.name}:"):
+        message = str(error).removeprefix(f"{self.name}: ").rstrip(". ")
+        if "Received: " in message:
             raise error
         received = ", ".join(f"{name}={describe(array)}" for name, array in named.items())
         kind = next(kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind))
-        raise kind(f"{self.name}: {str(error).rstrip('. ')}. Received: {received}") from error
+        raise kind(f"{self.name}: {message}. Received: {received}") from error
 
     def fitted(self, gradient: Any, parent: Any, position: int) -> Any:
         """The gradient with the shape and dtype of its argument: broadcasting summed, promotion undone."""
