@@ -9,6 +9,7 @@ from minigrad import (
     losses,
     models,
     ops,
+    optimizers,
     regularizers,
     settings,
 )
@@ -21,6 +22,6 @@ from minigrad.tensor import Tensor
 
 __all__ = [
     "Layer", "Model", "Op", "Sequential", "Tensor", "activations", "clear_session", "constraints", "functional",
-    "grad", "gradcheck", "initializers", "layers", "losses", "models", "no_grad", "op", "ops", "regularizers",
-    "set_random_seed", "settings",
+    "grad", "gradcheck", "initializers", "layers", "losses", "models", "no_grad", "op", "ops", "optimizers",
+    "regularizers", "set_random_seed", "settings",
 ]

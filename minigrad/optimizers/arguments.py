@@ -1,0 +1,59 @@
+"""The arguments that every optimizer has, and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from minigrad.config import Configurable, argument, boolean, number
+from minigrad.optimizers.schedules import LearningRateSchedule
+
+
+def rate(name: str, value: Any) -> Any:
+    """A float, a schedule or its config, or a function."""
+    if isinstance(value, Mapping):
+        value = LearningRateSchedule.deserialize(value)
+    if not isinstance(value, float) and not callable(value):
+        raise ValueError(
+            f"Argument `{name}` should be float, or an instance of LearningRateSchedule, or a callable (that takes no "
+            f"argument and returns the learning rate). Received instead: {name}={value!r}"
+        )
+    return value
+
+
+def number_or_none(name: str, value: Any) -> float | None:
+    """A number, or None."""
+    return None if value is None else number(name, value)
+
+
+def _share(name: str, value: Any) -> float:
+    if not 0 <= number(name, value) <= 1:
+        raise ValueError(f"`{name}` must be in the range [0, 1]. Received: {name}={value!r}")
+    return value
+
+
+def _integer_from(least: int) -> Callable[[str, Any], int | None]:
+    def check(name: str, value: Any) -> int | None:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise ValueError(f"`{name}` must be an integer >= {least} or None. Received: {name}={value!r}")
+        return value
+
+    return check
+
+
+class OptimizerArguments(Configurable, family="optimizer", module="keras.optimizers"):
+    """The arguments that every optimizer has."""
+
+    _unrecognized = "Argument(s) not recognized: {unknown}"
+
+    learning_rate: Any = argument(rate, 0.001)
+    weight_decay: float | None = argument(number_or_none, None)
+    clipnorm: float | None = argument(number_or_none, None)
+    clipvalue: float | None = argument(number_or_none, None)
+    global_clipnorm: float | None = argument(number_or_none, None)
+    use_ema: bool = argument(boolean, False)
+    ema_momentum: float = argument(_share, 0.99)
+    ema_overwrite_frequency: int | None = argument(_integer_from(1), None)
+    loss_scale_factor: float | None = argument(number_or_none, None)
+    gradient_accumulation_steps: int | None = argument(_integer_from(2), None)
+    name: str | None = argument(default=None)

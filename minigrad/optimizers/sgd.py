@@ -1,0 +1,46 @@
+"""Gradient descent, with momentum or by the sign alone: SGD, Lion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.backend import Array
+from minigrad.config import argument, boolean
+from minigrad.optimizers.arguments import rate
+from minigrad.optimizers.optimizer import Optimizer
+from minigrad.variable import Variable
+
+
+def _momentum(name: str, value: Any) -> float:
+    if not isinstance(value, float) or not 0 <= value <= 1:
+        raise ValueError(f"`{name}` must be a float between [0, 1]. Received: {name}={value!r}")
+    return value
+
+
+class SGD(Optimizer):
+    """Gradient descent: w <- w - lr g. With momentum mu: v <- mu v - lr g and w <- w + v, or, by Nesterov,
+    w <- w + mu v - lr g with the new v (Sutskever et al. 2013).
+
+    >>> w = Variable([1.0, 2.0], name="w")
+    >>> SGD(0.5).apply([w.detach()], [w])
+    >>> w.tolist()
+    [0.5, 1.0]
+    """
+
+    learning_rate: Any = argument(rate, 0.01)
+    momentum: float = argument(_momentum, 0.0)
+    nesterov: bool = argument(boolean, False)
+
+    def slot(self, name: str, variable: Variable) -> Array | None:
+        return super().slot(name, variable) if self.momentum else None
+
+    def update_step(
+        self, gradient: Array, variable: Array, learning_rate: float, momentum: Array | None = None
+    ) -> None:
+        step = learning_rate * gradient
+        if momentum is None:
+            variable -= step
+            return
+        momentum *= self.momentum
+        momentum -= step
+        variable += self.momentum * momentum - step if self.nesterov else momentum
