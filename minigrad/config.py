@@ -23,6 +23,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 REQUIRED: Any = inspect.Parameter.empty
 
 
+class UnknownArgumentError(ValueError, TypeError):
+    """An argument that a constructor does not have: a ValueError in Keras 3, a TypeError in Python and tf.keras 2."""
+
+
 class Argument(NamedTuple):
     """One declared argument: how its value is checked, and its default."""
 
@@ -48,6 +52,7 @@ class Configurable:
     _family: ClassVar[str] = ""
     _module: ClassVar[str] = ""
     _unrecognized: ClassVar[str] = "Unrecognized keyword arguments passed to {who}: {unknown}"
+    _former_names: ClassVar[dict[str, str]] = {}  # of arguments, as tf.keras 2 called them
     aliases: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(
@@ -72,10 +77,11 @@ class Configurable:
         if len(args) > len(positional):
             raise TypeError(f"{who}: at most {len(positional)} positional arguments must be given. Received: {args!r}")
         given = dict(zip(positional, args, strict=False))
+        kwargs = {self._former_names.get(name, name): value for name, value in kwargs.items()}
         if twice := given.keys() & kwargs.keys():
             raise TypeError(f"{who}: an argument must be given once. Received twice: {sorted(twice)}")
         if unknown := {name: value for name, value in kwargs.items() if name not in declared}:
-            raise ValueError(self._unrecognized.format(who=who, unknown=unknown))
+            raise UnknownArgumentError(self._unrecognized.format(who=who, unknown=unknown))
         given |= kwargs
         if missing := [name for name, a in declared.items() if a.default is REQUIRED and name not in given]:
             raise TypeError(f"{who}: required arguments must be given. Missing: {missing}")
@@ -90,6 +96,10 @@ class Configurable:
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain values, from which `from_config` makes an equal object."""
         return {name: plain(getattr(self, name)) for name in self._config_names()}
+
+    def _state_config(self) -> dict[str, Any]:
+        """What `serialize` adds about the state of an object, beside its arguments."""
+        return {}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -162,6 +172,7 @@ def serialize(member: Any) -> Any:
             "class_name": type(member).__name__,
             "config": member.get_config(),
             "registered_name": None if ours else type(member).__name__,
+            **member._state_config(),
         }
     return plain(member)
 
@@ -231,20 +242,31 @@ def positive(name: str, value: Any) -> int:
     return number
 
 
-def positive_tuple(name: str, value: Any) -> tuple[int]:
-    """One positive integer, or a list or tuple of just one; kept as a tuple of one, as Keras does."""
-    message = f"The `{name}` argument must be a tuple of 1 integers. Received {name}={value!r}"
-    parts = value if isinstance(value, (list, tuple)) else (value,)
-    if len(parts) != 1:
-        raise ValueError(message)
-    number = _integer(parts[0])
-    if number is None:
-        if isinstance(value, (list, tuple)):
-            message += f" including element {parts[0]!r} of type {type(parts[0])}"
-        raise ValueError(message)
-    if number < 1:
-        raise ValueError(f"{message}, including values {{{number}}} that do not satisfy `value > 0`")
-    return (number,)
+def integers(count: int, least: int) -> Callable[[str, Any], tuple[int, ...]]:
+    """So many integers, none below ``least``: one for all, or a list or tuple; kept as a tuple, as Keras does."""
+
+    def check(name: str, value: Any) -> tuple[int, ...]:
+        message = f"The `{name}` argument must be a tuple of {count} integers. Received {name}={value!r}"
+        parts = tuple(value) if isinstance(value, (list, tuple)) else (value,) * count
+        if len(parts) != count:
+            raise ValueError(message)
+        numbers = []
+        for part in parts:
+            number = _integer(part)
+            if number is None:
+                if isinstance(value, (list, tuple)):
+                    message += f" including element {part!r} of type {type(part)}"
+                raise ValueError(message)
+            numbers.append(number)
+        if wrong := {number for number in numbers if number < least}:
+            bound = "> 0" if least else ">= 0"
+            raise ValueError(f"{message}, including values {wrong} that do not satisfy `value {bound}`")
+        return tuple(numbers)
+
+    return check
+
+
+positive_tuple = integers(1, 1)
 
 
 def _integer(value: Any) -> int | None:

@@ -1,16 +1,65 @@
 """Layers: functions with weights, under Keras's names."""
 
-from minigrad.layers.activation import Activation
+from minigrad.config import serialize
+from minigrad.layers.activation import ELU, Activation, ActivityRegularization, LeakyReLU, PReLU, ReLU, Softmax
+from minigrad.layers.conv1d import Conv1D
 from minigrad.layers.dense import Dense
+from minigrad.layers.depthwise_conv1d import DepthwiseConv1D
 from minigrad.layers.dropout import Dropout, SpatialDropout1D
+from minigrad.layers.embedding import Embedding
 from minigrad.layers.input_layer import InputLayer
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import Layer, clear_session
-from minigrad.layers.pooling import GlobalAveragePooling1D, MaxPooling1D
+from minigrad.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from minigrad.layers.normalization import BatchNormalization, LayerNormalization
+from minigrad.layers.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from minigrad.layers.separable_conv1d import SeparableConv1D, SeparableConvolution1D
-from minigrad.layers.shape import Flatten
+from minigrad.layers.shape import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
+
+get = Layer.get
+deserialize = Layer.deserialize
 
 __all__ = [
-    "Activation", "Dense", "Dropout", "Flatten", "GlobalAveragePooling1D", "InputLayer", "InputSpec", "Layer",
-    "MaxPooling1D", "SeparableConv1D", "SeparableConvolution1D", "SpatialDropout1D", "clear_session",
+    "ELU",
+    "Activation",
+    "ActivityRegularization",
+    "Add",
+    "Average",
+    "AveragePooling1D",
+    "BatchNormalization",
+    "Concatenate",
+    "Conv1D",
+    "Cropping1D",
+    "Dense",
+    "DepthwiseConv1D",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
+    "InputLayer",
+    "InputSpec",
+    "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
+    "MaxPooling1D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "PReLU",
+    "Permute",
+    "ReLU",
+    "RepeatVector",
+    "Reshape",
+    "SeparableConv1D",
+    "SeparableConvolution1D",
+    "Softmax",
+    "SpatialDropout1D",
+    "Subtract",
+    "UpSampling1D",
+    "ZeroPadding1D",
+    "clear_session",
+    "deserialize",
+    "get",
+    "serialize",
 ]

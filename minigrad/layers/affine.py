@@ -30,5 +30,6 @@ class Affine(Layer):
     def finish(self, y: Tensor) -> Tensor:
         """The bias added and the activation applied."""
         if self.bias is not None:
-            y = y + (self.bias if self.bias_shape == (-1,) else self.bias.reshape(self.bias_shape))
+            bias = self.cast(self.bias)
+            y = y + (bias if self.bias_shape == (-1,) else bias.reshape(self.bias_shape))
         return self.activation(y)

@@ -17,7 +17,7 @@ from minigrad.tensor import Tensor
 class Convolution(Window, Affine):
     """What convolutions over time share; each subclass puts the arguments into Keras's order."""
 
-    filters: int = argument(positive)
+    filters: int | None = argument(positive)
     kernel_size: tuple[int] = argument(positive_tuple)
     strides: tuple[int] = argument(positive_tuple, 1)
     padding: str = argument(one_of("valid", "same", "causal"), "valid")

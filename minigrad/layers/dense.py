@@ -37,20 +37,19 @@ class Dense(Affine):
     kernel_constraint: Any = constraint()
     bias_constraint: Any
 
+    _foreign = {"lora_rank": None, "lora_alpha": None, "quantization_config": None}
     input_spec = InputSpec(min_ndim=2)
     kernel: Variable
 
     def build(self, input_shape: Shape) -> None:
         self.input_spec.check(input_shape, self.name)
-        channels = input_shape[-1]
-        if channels is None:
-            raise ValueError(f"{self.name}: the last axis must be known. Received: input_shape={input_shape}")
+        channels = self.known_length(input_shape, -1)
         self.kernel = self.declared_weight("kernel", (channels, self.units))
         self.build_bias(self.units)
         self.input_spec = InputSpec(min_ndim=2, axes={-1: channels})
 
     def call(self, inputs: Tensor) -> Tensor:
-        return self.finish(inputs @ self.kernel)
+        return self.finish(inputs @ self.cast(self.kernel))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         self.input_spec.check(tuple(input_shape), self.name)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from minigrad.backend import asarray, dtype_of
 from minigrad.config import Configurable, argument, member_of
@@ -53,9 +53,13 @@ class LayerArguments(Configurable, family="layer", module="keras.layers", keywor
 class Holder(LayerArguments):
     """The weights, sublayers and losses of a layer. What is assigned as an attribute, also in a list, is found."""
 
+    # What configs of Keras hold besides our arguments, each with the one value that is ours (... for any).
+    _foreign: ClassVar[dict[str, Any]] = {}
+
     # The state of every layer, there before any constructor has run.
     built = False
     device = "cpu"
+    _build_shape: Any = None
     _policy = "float32"
     _last_call = 0
     _last_losses: tuple[Tensor, ...] = ()
@@ -240,9 +244,33 @@ class Holder(LayerArguments):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"dtype": self._policy}
 
+    def _state_config(self) -> dict[str, Any]:
+        return {"build_config": {"input_shape": self._build_shape}} if self.built else {}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A layer from what `get_config` returned here, or in Keras.
+
+        Raises:
+            ValueError: an option that minigrad does not have.
+        """
+        for name, only in cls._foreign.items():
+            if config.get(name, only) != only and only is not ...:
+                raise ValueError(f"{cls.__name__}: {name} must be {only!r}. Received: {name}={config[name]!r}")
+        return super().from_config({name: value for name, value in config.items() if name not in cls._foreign})
+
+    @classmethod
+    def deserialize(cls, config: Mapping[str, Any]) -> Any:
+        layer = super().deserialize(config)
+        shape = (config.get("build_config") or {}).get("input_shape")
+        if shape is not None and not layer.built:
+            layer.build(shape)
+        return layer
+
     def _config_names(self) -> list[str]:
         names = super()._config_names()
-        if self.activity_regularizer is None and self._arguments["activity_regularizer"].keyword_only:
+        declared = self._arguments.get("activity_regularizer")
+        if declared and declared.keyword_only and self.activity_regularizer is None:
             names.remove("activity_regularizer")  # as in Keras, where only some layers say that they have none
         return sorted(names, key=lambda name: name not in ("name", "trainable", "dtype"))
 

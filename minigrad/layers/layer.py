@@ -204,6 +204,21 @@ class Layer(Holder):
             constraint=getattr(self, f"{prefix}_constraint"),
         )
 
+    def known_length(self, shape: Shape, axis: int) -> int:
+        """The length of an axis, which decides the shape of a weight.
+
+        Raises:
+            ValueError: it is not known.
+        """
+        length = shape[axis]
+        if length is None:
+            raise ValueError(f"{self.name}: the length of axis {axis} must be known. Received: input_shape={shape}")
+        return length
+
+    def cast(self, weight: Tensor) -> Tensor:
+        """A weight as `call` must take it: in `compute_dtype`, which differs from its own under "mixed_float16"."""
+        return weight if weight.data.dtype == self._computes_in else weight.astype(self._computes_in)
+
     # ------------------------------------------------------------------ calling
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from minigrad.layers.window import Window
 from minigrad.tensor import Tensor
 
 
-def _strides(name: str, value: Any) -> tuple[int] | None:
+def _strides(name: str, value: Any) -> tuple[int, ...] | None:
     return None if value is None else positive_tuple(name, value)
 
 
@@ -54,6 +54,26 @@ class MaxPooling1D(Pooling1D):
         )
 
 
+class AveragePooling1D(Pooling1D):
+    """The mean of each window; padding is not counted.
+
+    >>> AveragePooling1D(2, padding="same")(Tensor([1.0, 3.0, 5.0]).reshape(1, 3, 1)).reshape(-1).tolist()
+    [2.0, 5.0]
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        geometry = self.geometry(inputs.shape)
+        like = {"dtype": inputs.dtype, "device": inputs.device}
+        ones = Tensor.ones(self.taps, inputs.shape[self.channel_axis], 1, **like)
+        total = ops.depthwise_conv1d(
+            inputs, ones, stride=geometry.stride, padding=geometry.padding, layout=self.layout
+        )
+        starts = [t * geometry.stride - geometry.padding[0] for t in range(geometry.out_length)]
+        counts = [min(start + self.taps, geometry.length) - max(start, 0) for start in starts]
+        shape = (-1, 1) if self.layout == "NLC" else (-1,)
+        return total / Tensor(counts, **like).reshape(shape)
+
+
 class GlobalPooling1D(Layer):
     """What pooling over all time shares: (N, L, C) to (N, C), or (N, 1, C) with ``keepdims``."""
 
@@ -84,3 +104,14 @@ class GlobalAveragePooling1D(GlobalPooling1D):
             return inputs.mean(self.time, keepdims=self.keepdims)
         mask = (mask if isinstance(mask, Tensor) else Tensor(mask)).astype(inputs.dtype).expand_dims(3 - self.time)
         return (inputs * mask).sum(self.time, self.keepdims) / mask.sum(self.time, self.keepdims)
+
+
+class GlobalMaxPooling1D(GlobalPooling1D):
+    """The largest over time; steps that tie share the gradient evenly.
+
+    >>> GlobalMaxPooling1D()(Tensor([[[1.0], [3.0]]])).tolist()
+    [[3.0]]
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs.max(self.time, keepdims=self.keepdims)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad import ops
-from minigrad.config import argument, positive
 from minigrad.layers.arguments import constraint, initializer, regularizer
-from minigrad.layers.convolution import Convolution
+from minigrad.layers.depthwise_conv1d import DepthwiseConvolution
 from minigrad.layers.layer import Shape
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
 
 
-class SeparableConv1D(Convolution):
+class SeparableConv1D(DepthwiseConvolution):
     r"""Depthwise-separable convolution over time, with every argument of Keras's layer of this name.
 
         z[n, t, c*M + m] = sum_k x[n, s*t + d*k - p, c] * depthwise_kernel[k, c, m]
@@ -56,17 +54,17 @@ class SeparableConv1D(Convolution):
     padding: str
     data_format: str
     dilation_rate: tuple[int]
-    depth_multiplier: int = argument(positive, 1)
+    depth_multiplier: int
     activation: Any
     use_bias: bool
-    depthwise_initializer: Any = initializer("glorot_uniform")
+    depthwise_initializer: Any
     pointwise_initializer: Any = initializer("glorot_uniform")
     bias_initializer: Any
-    depthwise_regularizer: Any = regularizer()
+    depthwise_regularizer: Any
     pointwise_regularizer: Any = regularizer()
     bias_regularizer: Any
     activity_regularizer: Any
-    depthwise_constraint: Any = constraint()
+    depthwise_constraint: Any
     pointwise_constraint: Any = constraint()
     bias_constraint: Any
 
@@ -76,18 +74,16 @@ class SeparableConv1D(Convolution):
     def build(self, input_shape: Shape) -> None:
         channels = self.channels(input_shape)
         middle = channels * self.depth_multiplier
-        shape = (*self.kernel_size, channels, self.depth_multiplier)
-        self.depthwise_kernel = self.declared_weight("depthwise_kernel", shape, "depthwise")
+        self.depthwise_kernel = self.depthwise_weight("depthwise_kernel", channels)
         self.pointwise_kernel = self.declared_weight("pointwise_kernel", (1, middle, self.filters), "pointwise")
         self.complete(channels, self.filters)
 
     def call(self, inputs: Tensor) -> Tensor:
-        z = ops.depthwise_conv1d(inputs, self.depthwise_kernel, **self.window(inputs.shape))
-        return self.finish(self.pointwise(z))
+        return self.finish(self.pointwise(self.depthwise(inputs, self.depthwise_kernel)))
 
     def pointwise(self, z: Tensor) -> Tensor:
         """All channels mixed at each step: a matrix product, on whichever side the channels stand."""
-        kernel = self.pointwise_kernel.reshape(self.pointwise_kernel.shape[1:])
+        kernel = self.cast(self.pointwise_kernel).reshape(self.pointwise_kernel.shape[1:])
         return z @ kernel if self.layout == "NLC" else kernel.T @ z
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

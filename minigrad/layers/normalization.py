@@ -1,0 +1,191 @@
+"""Normalization: numbers brought to mean 0 and variance 1, over the batch or within each example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.config import argument, boolean, number
+from minigrad.layers.arguments import constraint, initializer, regularizer
+from minigrad.layers.input_spec import InputSpec
+from minigrad.layers.layer import SameShape, Shape
+from minigrad.tensor import Tensor
+from minigrad.variable import Variable
+
+
+class Normalization(SameShape):
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta; whose mean and variance is up to the subclass.
+
+    Half precision is computed in float32.
+    """
+
+    epsilon: float = argument(number, 1e-3)
+    center: bool = argument(boolean, True)
+    scale: bool = argument(boolean, True)
+    beta_initializer: Any = initializer("zeros")
+    gamma_initializer: Any = initializer("ones")
+    beta_regularizer: Any = regularizer()
+    gamma_regularizer: Any = regularizer()
+    beta_constraint: Any = constraint()
+    gamma_constraint: Any = constraint()
+
+    gamma: Variable | None = None
+    beta: Variable | None = None
+    _aligned: tuple[int, ...] = ()  # the shape in which weights stand beside the inputs
+
+    def build_scale(self, input_shape: Shape, axes: list[int]) -> tuple[int, ...]:
+        """Create gamma and beta for these axes, and return their shape."""
+        lengths = {a: self.known_length(input_shape, a) for a in axes}
+        if self.scale:
+            self.gamma = self.declared_weight("gamma", tuple(lengths.values()))
+        if self.center:
+            self.beta = self.declared_weight("beta", tuple(lengths.values()))
+        self._aligned = tuple(lengths.get(i, 1) for i in range(len(input_shape)))
+        self.input_spec = InputSpec(ndim=len(input_shape), axes=lengths)
+        return tuple(lengths.values())
+
+    def positive_axis(self, input_shape: Shape, axis: int) -> int:
+        """``axis`` counted from the front.
+
+        Raises:
+            ValueError: the input has no such axis.
+        """
+        if not -len(input_shape) <= axis < len(input_shape):
+            raise ValueError(
+                f"Axis {axis} is out of bounds for input shape {input_shape}. Received: axis={self.axis}"  # type: ignore[attr-defined]
+            )
+        return axis % len(input_shape)
+
+    def widened(self, x: Tensor) -> Tensor:
+        """The inputs in at least float32."""
+        return x.astype("float32") if x.dtype == "float16" else x
+
+    def aligned(self, weight: Tensor, x: Tensor) -> Tensor:
+        """A weight beside the inputs, in their dtype."""
+        weight = weight if weight.dtype == x.dtype else weight.astype(x.dtype)
+        return weight.reshape(self._aligned)
+
+    def normalized(self, centered: Tensor, variance: Tensor) -> Tensor:
+        """The formula, for x - mean."""
+        factor = (variance + self.epsilon) ** -0.5
+        if self.gamma is not None:
+            factor = factor * self.aligned(self.gamma, centered)
+        y = centered * factor
+        if self.beta is not None:
+            y = y + self.aligned(self.beta, centered)
+        return self.cast(y)
+
+
+class BatchNormalization(Normalization):
+    """`Normalization` by the mean and variance of each channel over the batch; running means of them in inference.
+
+    Weights: ``gamma``, ``beta``, and, not trained, ``moving_mean`` and ``moving_variance``, each (C,). In training,
+    both moving weights become momentum * old + (1 - momentum) * new, where the variance is the biased one. With
+    ``trainable=False`` the moving weights are used in training too, and stay as they are.
+
+    Args:
+        axis: that of the channels.
+        momentum: of the moving weights.
+        epsilon: added to the variance.
+        center, scale: whether there is a beta, a gamma.
+
+    Raises:
+        ValueError: a bad argument; an axis that the input does not have, or whose length is not known.
+
+    Source: Ioffe and Szegedy 2015.
+
+    >>> layer = BatchNormalization(epsilon=0.0)
+    >>> layer(Tensor([[1.0], [3.0]]), training=True).tolist()
+    [[-1.0], [1.0]]
+    """
+
+    axis: int = argument(lambda name, value: _axis(name, value), -1)
+    momentum: float = argument(number, 0.99)
+    epsilon: float
+    center: bool
+    scale: bool
+    beta_initializer: Any
+    gamma_initializer: Any
+    moving_mean_initializer: Any = initializer("zeros")
+    moving_variance_initializer: Any = initializer("ones")
+
+    _foreign = {"renorm": False, "renorm_clipping": None, "renorm_momentum": ..., "synchronized": False}
+    moving_mean: Variable
+    moving_variance: Variable
+
+    def build(self, input_shape: Shape) -> None:
+        axis = self.positive_axis(input_shape, self.axis)
+        shape = self.build_scale(input_shape, [axis])
+        self.moving_mean, self.moving_variance = (
+            self.add_weight(shape, getattr(self, f"{name}_initializer"), trainable=False, name=name)
+            for name in ("moving_mean", "moving_variance")
+        )
+        self._others = tuple(i for i in range(len(input_shape)) if i != axis)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        x = self.widened(inputs)
+        if not training or not self.trainable:
+            mean, variance = self.aligned(self.moving_mean, x), self.aligned(self.moving_variance, x)
+            return self.normalized(x - mean, variance)
+        mean = x.mean(self._others, keepdims=True)
+        centered = x - mean
+        variance = (centered * centered).mean(self._others, keepdims=True)
+        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            kept = self.momentum * moving.detach()
+            moving.assign(kept + (1 - self.momentum) * now.detach().reshape(-1))
+        return self.normalized(centered, variance)
+
+
+class LayerNormalization(Normalization):
+    """`Normalization` by the mean and variance of each example over some axes, in training and inference alike.
+
+    Weights: ``gamma`` and ``beta``, of the lengths of the axes.
+
+    Args:
+        axis: one or several; when built, a sorted list counted from the front.
+
+    Raises:
+        ValueError: an axis that the input does not have, or has twice, or whose length is not known.
+        TypeError: axes that are not integers.
+
+    Source: Ba et al. 2016.
+
+    >>> LayerNormalization(epsilon=0.0)(Tensor([[1.0, 3.0]])).tolist()
+    [[-1.0, 1.0]]
+    """
+
+    axis: Any = argument(lambda name, value: _axes(name, value), -1)
+    epsilon: float
+    center: bool
+    scale: bool
+
+    _foreign = {"rms_scaling": False}
+
+    def build(self, input_shape: Shape) -> None:
+        given = [self.axis] if isinstance(self.axis, int) else self.axis
+        axes = sorted(self.positive_axis(input_shape, a) for a in given)
+        if len(set(axes)) < len(axes):
+            raise ValueError(f"{self.name}: an axis must be given once. Received: axis={self.axis}")
+        self.axis = axes
+        self.build_scale(input_shape, axes)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        x = self.widened(inputs)
+        centered = x - x.mean(self.axis, keepdims=True)
+        return self.normalized(centered, (centered * centered).mean(self.axis, keepdims=True))
+
+
+def _axis(name: str, value: Any) -> int:
+    """One axis, also in a list, as tf.keras 2 wrote it."""
+    axes = _axes(name, value)
+    if isinstance(axes, list) and len(axes) != 1:
+        raise ValueError(f"The `{name}` argument must be one integer. Received: {name}={value!r}")
+    return axes if isinstance(axes, int) else axes[0]
+
+
+def _axes(name: str, value: Any) -> int | list[int]:
+    """One axis, or a list of them."""
+    if type(value) is int:
+        return value
+    if not isinstance(value, (list, tuple)) or not value or any(type(axis) is not int for axis in value):
+        raise TypeError(f"The `{name}` argument must be an integer or a list of integers. Received: {name}={value!r}")
+    return list(value)
