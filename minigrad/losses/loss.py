@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ClassVar
 
@@ -138,7 +138,8 @@ class Loss(Configurable, family="loss", module="keras.losses"):
             body = vars(cls).get("__annotations__", {})
             cls.__annotations__ = {own: Any for own in declared if own not in body} | body
             for own, parameter in declared.items():
-                setattr(cls, own, argument(_checks.get(type(parameter.default)), parameter.default))
+                if own not in vars(cls):  # the body may say how to check it
+                    setattr(cls, own, argument(_checks.get(type(parameter.default)), parameter.default))
             cls._function = staticmethod(function)
             cls._own = tuple(declared)
             cls.__doc__ = cls.__doc__ or function.__doc__
@@ -204,6 +205,8 @@ class Loss(Configurable, family="loss", module="keras.losses"):
 
     @classmethod
     def get(cls, identifier: Any) -> Any:
+        if isinstance(identifier, Mapping) and isinstance(identifier.get("config"), str):
+            identifier = identifier["config"]  # a function, as Keras 3 describes it
         if isinstance(identifier, str) and identifier in functions:
             return functions[identifier]
         return super().get(identifier)

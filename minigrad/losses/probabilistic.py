@@ -11,6 +11,7 @@ from typing import Any
 
 from minigrad import ops
 from minigrad.backend import array_module
+from minigrad.config import argument, number
 from minigrad.losses.loss import Loss, loss_function
 from minigrad.settings import epsilon
 from minigrad.tensor import Tensor
@@ -25,13 +26,17 @@ def _log_probabilities(y_pred: Tensor, from_logits: bool, axis: int) -> Tensor:
     return y_pred.log_softmax(axis) if from_logits else _normalized(y_pred, axis).log()
 
 
-def _categorical(who: str, y_true: Tensor, y_pred: Tensor, label_smoothing: float) -> Tensor:
-    """Targets with a share of them spread over all classes, once their shape is checked."""
+def _same_shape(y_true: Tensor, y_pred: Tensor) -> None:
     if y_true.shape != y_pred.shape:
         raise ValueError(
             "Arguments `target` and `output` must have the same shape. "
             f"Received: target.shape={y_true.shape}, output.shape={y_pred.shape}"
         )
+
+
+def _spread(who: str, y_true: Tensor, y_pred: Tensor, label_smoothing: float) -> Tensor:
+    """Targets with a share of them spread over all classes, once their shape is checked."""
+    _same_shape(y_true, y_pred)
     if y_pred.ndim < 1:
         raise ValueError(f"Arguments `target` and `output` must be at least rank 1. Received: shape={y_pred.shape}")
     if y_pred.shape[-1] == 1:
@@ -42,6 +47,48 @@ def _categorical(who: str, y_true: Tensor, y_pred: Tensor, label_smoothing: floa
             stacklevel=4,
         )
     return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[-1] if label_smoothing else y_true
+
+
+def _binary_crossentropy(t: Tensor, p: Tensor) -> Tensor:
+    """-(t log p + (1-t) log (1-p)), element by element, with p away from 0 and 1."""
+    p = p.clip(epsilon(), 1 - epsilon())
+    return -(t * p.log() + (1 - t) * (1 - p).log())
+
+
+@loss_function("bce", "BCE")
+def binary_crossentropy(
+    y_true: Tensor, y_pred: Tensor, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Tensor:
+    """mean of -(t log p + (1-t) log (1-p)); smoothing draws the targets towards 1/2.
+
+    Raises:
+        ValueError: y_true and y_pred of different shapes.
+
+    >>> binary_crossentropy([[1.0, 0.0]], [[0.0, 0.0]], from_logits=True).numpy().round(4).tolist()
+    [0.6930999755859375]
+    """
+    _same_shape(y_true, y_pred)
+    t = y_true * (1 - label_smoothing) + 0.5 * label_smoothing
+    if from_logits:  # log p = -softplus(-x), log(1 - p) = -softplus(x)
+        return (t * ops.softplus(-y_pred) + (1 - t) * ops.softplus(y_pred)).mean(axis)
+    return _binary_crossentropy(t, y_pred).mean(axis)
+
+
+@loss_function()
+def binary_focal_crossentropy(
+    y_true: Tensor, y_pred: Tensor, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
+) -> Tensor:
+    """mean of (1 - p_t)^gamma times the binary crossentropy, with p_t the probability of the right side.
+
+    Lin et al. 2017. ``apply_class_balancing`` weighs the 1s with alpha, the 0s with 1 - alpha.
+    """
+    _same_shape(y_true, y_pred)
+    t = y_true * (1 - label_smoothing) + 0.5 * label_smoothing
+    p = y_pred.sigmoid() if from_logits else y_pred
+    focus = (1 - (t * p + (1 - t) * (1 - p))) ** gamma
+    balance = t * alpha + (1 - t) * (1 - alpha) if apply_class_balancing else 1.0
+    return (balance * focus * _binary_crossentropy(t, p)).mean(axis)
 
 
 @loss_function()
@@ -56,12 +103,19 @@ def categorical_crossentropy(
     >>> categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).numpy().round(4).tolist()
     [0.6930999755859375]
     """
-    t = _categorical("categorical_crossentropy", y_true, y_pred, label_smoothing)
+    t = _spread("categorical_crossentropy", y_true, y_pred, label_smoothing)
     return -(t * _log_probabilities(y_pred, from_logits, axis)).sum(axis)
 
 
-class CategoricalCrossentropy(Loss, function=categorical_crossentropy):
-    """-sum_c t_c log p_c over the classes, for targets that are themselves probabilities."""
+@loss_function()
+def categorical_focal_crossentropy(
+    y_true: Tensor, y_pred: Tensor, alpha: float = 0.25, gamma: float = 2.0, from_logits: bool = False,
+    label_smoothing: float = 0.0, axis: int = -1,
+) -> Tensor:
+    """-sum_c alpha (1 - p_c)^gamma t_c log p_c: Lin et al. 2017."""
+    t = _spread("categorical_focal_crossentropy", y_true, y_pred, label_smoothing)
+    p = _normalized(y_pred.softmax(axis) if from_logits else y_pred, axis)
+    return -(alpha * (1 - p) ** gamma * t * p.log()).sum(axis)
 
 
 def _one_hot(who: str, labels: Tensor, y_pred: Tensor, axis: int, ignore_class: int | None) -> Tensor:
@@ -115,8 +169,72 @@ def sparse_categorical_crossentropy(
     return -ops.where(right, _log_probabilities(y_pred, from_logits, axis), 0.0).sum(axis)
 
 
+def _inside_0_and_1(name: str, value: Any) -> float:
+    if not 0 < number(name, value) < 1:
+        raise ValueError(f"{name} must be in the interval (0, 1). Received: {name}={value!r}")
+    return value
+
+
+@loss_function(labels=True)
+def categorical_generalized_cross_entropy(y_true: Tensor, y_pred: Tensor, q: float) -> Tensor:
+    """(1 - p_t^q) / q, between the crossentropy (q to 0) and 1 - p_t (q = 1): Zhang and Sabuncu 2018.
+
+    Args:
+        y_true: the number of the right class.
+        q: inside (0, 1).
+
+    Raises:
+        ValueError: another q, shapes that do not fit, a label that is no class.
+    """
+    right = _one_hot("categorical_generalized_cross_entropy", y_true, y_pred, -1, None)
+    return (1 - ops.where(right, y_pred, 0.0).sum(-1) ** _inside_0_and_1("q", q)) / q
+
+
+@loss_function("kld", "KLD", "kullback_leibler_divergence")
+def kl_divergence(y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """sum t log(t / p), both held within [epsilon, 1]."""
+    t, p = y_true.clip(epsilon(), 1.0), y_pred.clip(epsilon(), 1.0)
+    return (t * (t / p).log()).sum(-1)
+
+
+@loss_function()
+def poisson(y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """mean(p - t log p), the crossentropy of counts t whose mean is p."""
+    return (y_pred - y_true * (y_pred + epsilon()).log()).mean(-1)
+
+
+class BinaryCrossentropy(Loss, function=binary_crossentropy):
+    """`binary_crossentropy`, weighed and reduced."""
+
+
+class BinaryFocalCrossentropy(Loss, function=binary_focal_crossentropy):
+    """`binary_focal_crossentropy`, weighed and reduced: easy samples count less."""
+
+
+class CategoricalCrossentropy(Loss, function=categorical_crossentropy):
+    """`categorical_crossentropy`, weighed and reduced."""
+
+
+class CategoricalFocalCrossentropy(Loss, function=categorical_focal_crossentropy):
+    """`categorical_focal_crossentropy`, weighed and reduced: easy samples count less."""
+
+
+class CategoricalGeneralizedCrossEntropy(Loss, function=categorical_generalized_cross_entropy):
+    """`categorical_generalized_cross_entropy`, weighed and reduced: wrong labels do less harm."""
+
+    q: float = argument(_inside_0_and_1, 0.5)
+
+
+class KLDivergence(Loss, function=kl_divergence):
+    """`kl_divergence`, weighed and reduced."""
+
+
+class Poisson(Loss, function=poisson):
+    """`poisson`, weighed and reduced."""
+
+
 class SparseCategoricalCrossentropy(Loss, function=sparse_categorical_crossentropy):
-    """-log p_t, where t is the number of the right class. Labels equal to ``ignore_class`` count for nothing.
+    """`sparse_categorical_crossentropy`, weighed and reduced. Labels equal to ``ignore_class`` count for nothing.
 
     >>> loss = SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
     >>> round(loss([1, -1], [[0.0, 0.0], [0.0, 9.0]]).item(), 4)
