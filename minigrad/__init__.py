@@ -14,6 +14,7 @@ from minigrad import (
     settings,
 )
 from minigrad.gradcheck import gradcheck
+from minigrad.kernels.parallel import get_num_threads, set_num_threads
 from minigrad.layers import Layer, clear_session
 from minigrad.models import Model, Sequential
 from minigrad.random import set_random_seed
@@ -22,6 +23,6 @@ from minigrad.tensor import Tensor
 
 __all__ = [
     "Layer", "Model", "Op", "Sequential", "Tensor", "activations", "clear_session", "constraints", "functional",
-    "grad", "gradcheck", "initializers", "layers", "losses", "models", "no_grad", "op", "ops", "optimizers",
-    "regularizers", "set_random_seed", "settings",
+    "get_num_threads", "grad", "gradcheck", "initializers", "layers", "losses", "models", "no_grad", "op", "ops",
+    "optimizers", "regularizers", "set_num_threads", "set_random_seed", "settings",
 ]

@@ -198,6 +198,22 @@ for a_shape, b_shape in [
 ]:
     sample("matmul", np.matmul, normal(*a_shape), normal(*b_shape))
 
+for x_shape, filters, axis in [((2, 3), 4, -1), ((2, 3, 4), 2, -1), ((2, 3, 4), 5, 1), ((3,), 2, -1), ((0, 3), 2, -1)]:
+    x, w, b = normal(*x_shape), normal(x_shape[axis], filters), normal(filters)
+    letters = "nct"[: len(x_shape)] if axis == 1 else "ntc"[-len(x_shape) :]
+    out = letters.replace("c", "f")
+
+    def linear(x: Any, w: Any, b: Any, axis: int, subscripts: str = f"{letters},cf->{out}") -> Any:
+        y = np.einsum(subscripts, x, w)
+        return y if b is None else y + (b if axis == -1 else b[:, None])
+
+    def linear_kernel_grad(x: Any, g: Any, axis: int, subscripts: str = f"{letters},{out}->cf") -> Any:
+        return np.einsum(subscripts, x, g)
+
+    sample("linear", linear, x, w, b, axis=axis)
+    sample("linear", linear, x, w, None, axis=axis)
+    sample("linear_kernel_grad", linear_kernel_grad, x, linear(x, w, b, axis), axis=axis)
+
 # ---------------------------------------------------------------------- convolution: the definitions, as loops
 
 
@@ -333,6 +349,7 @@ LINEAR: dict[str, list[tuple[int, ...]]] = {
     "add": [(0, 1)], "subtract": [(0, 1)], "negative": [(0,)], "multiply": [(0,), (1,)], "divide": [(0,)],
     "where": [(1, 2)], "astype": [(0,)], "reshape": [(0,)], "transpose": [(0,)], "broadcast_to": [(0,)],
     "getitem": [(0,)], "scatter": [(0,)], "sum": [(0,)], "mean": [(0,)], "matmul": [(0,), (1,)],
+    "linear_kernel_grad": [(0,), (1,)],
     "depthwise_conv1d": [(0,), (1,)], "depthwise_conv1d_input_grad": [(0,), (1,)],
     "depthwise_conv1d_kernel_grad": [(0,), (1,)], "unfold": [(0,)], "fold": [(0,)],
     "max_pool1d_scatter": [(0,)], "max_pool1d_gather": [(0,)],

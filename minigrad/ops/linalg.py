@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 from minigrad.backend import Array
-from minigrad.tape import op
+from minigrad.kernels import product
+from minigrad.ops.reduction import sum
+from minigrad.tape import describe, op
 
 
 @op(broadcasts=True)
@@ -40,7 +42,7 @@ def _left(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
         return g[..., None] * b
     if len(a_shape) == 1:
         return (g[..., None, :] @ b.swapaxes(-1, -2)).reshape(*b.shape[:-2], -1)
-    return g @ b.swapaxes(-1, -2)
+    return matmul(g, b.swapaxes(-1, -2))
 
 
 def _right(g: Any, b_shape: tuple[int, ...], a: Any) -> Any:
@@ -59,4 +61,66 @@ def _right(g: Any, b_shape: tuple[int, ...], a: Any) -> Any:
 matmul.backward(
     a=_left,
     b=_right,
+)
+
+
+@op
+def linear(x: Array, w: Array, b: Array | None, *, axis: int = -1) -> Array:
+    """y[..., f] = sum_c x[..., c] w[c, f] + b[f]: one product, the bias added on the way.
+
+    Args:
+        x: (..., C); with ``axis=1`` (N, C, L).
+        w: (C, F).
+        b: (F,), or None for no bias.
+        axis: where the channels stand, -1 or 1.
+
+    Returns:
+        (..., F); with ``axis=1`` (N, F, L).
+
+    Raises:
+        ValueError: shapes that do not fit, another axis.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.linear(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]), Tensor([0.5])).tolist()
+    [[11.5]]
+    """
+    if axis not in (-1, 1) or (axis == 1 and x.ndim != 3):
+        raise ValueError(f"linear: axis must be -1, or 1 for 3 axes. Received: x={describe(x)}, axis={axis!r}")
+    if w.ndim != 2 or x.ndim < 1 or x.shape[axis] != w.shape[0] or (b is not None and b.shape != w.shape[1:]):
+        raise ValueError(
+            "linear: x must have C channels and b F elements for w (C, F). "
+            f"Received: x={describe(x)}, w={describe(w)}, b={describe(b)}, axis={axis}"
+        )
+    return product.linear(x, w, b, axis)
+
+
+@op
+def linear_kernel_grad(x: Array, g: Array, *, axis: int = -1) -> Array:
+    """dw[c, f] = sum over all but ``axis`` of x[..., c] g[..., f]: the adjoint of `linear` in w.
+
+    Args:
+        x: (..., C), or (N, C, L) with ``axis=1``.
+        g: (..., F), or (N, F, L), of the same lengths elsewhere.
+
+    Returns:
+        (C, F).
+    """
+    others = [shape[: axis % len(shape)] + shape[axis % len(shape) + 1 :] for shape in (x.shape, g.shape)]
+    if others[0] != others[1]:
+        raise ValueError(
+            "linear_kernel_grad: x and g must differ in the length of axis alone. "
+            f"Received: x={describe(x)}, g={describe(g)}, axis={axis}"
+        )
+    return product.linear_kernel_grad(x, g, axis)
+
+
+linear.backward(
+    x=lambda g, w, axis: linear(g, w.T, None, axis=axis),
+    w=lambda g, x, axis: linear_kernel_grad(x, g, axis=axis),
+    b=lambda g, axis: sum(g, axis=tuple(i for i in range(g.ndim) if i != axis % g.ndim)),
+)
+
+linear_kernel_grad.backward(
+    x=lambda h, g, axis: linear(g, h.T, None, axis=axis),
+    g=lambda h, x, axis: linear(x, h, None, axis=axis),
 )

@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 from minigrad.backend import Array, array_module
+from minigrad.kernels.product import sum_rows
 from minigrad.ops.elementwise import exp
 from minigrad.ops.movement import broadcast_to, reshape
 from minigrad.tape import op
 
 Axis = int | tuple[int, ...] | None
+_MANY = 1 << 20  # elements from which a sum is split over the cores
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -38,6 +40,8 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).sum(axis=0).tolist()
     [4.0, 6.0]
     """
+    if not keepdims and x.size > _MANY and axis == tuple(range(x.ndim - 1)):
+        return sum_rows(x)
     return x.sum(axis=axis, keepdims=keepdims)
 
 

@@ -1,0 +1,119 @@
+"""Work on the CPU split over the cores: one thread pool that all kernels share.
+
+NumPy lets go of Python's lock inside its loops and products, so plain threads run side by side. While the pool works,
+BLAS is held to one thread a product: its own threads go on spinning after a product and would take the cores away.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+MIN_WORK = 400_000  # multiply-adds below which handing work to another thread costs more than it saves
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_inside = threading.local()
+
+
+def _default() -> int:
+    given = os.environ.get("MINIGRAD_NUM_THREADS")
+    if given is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not given.isdigit() or int(given) < 1:
+        raise ValueError(f"MINIGRAD_NUM_THREADS: must be a positive integer. Received: {given!r}")
+    return int(given)
+
+
+_threads = _default()
+
+
+def get_num_threads() -> int:
+    """How many threads the kernels use: MINIGRAD_NUM_THREADS, or the usable cores, until `set_num_threads`."""
+    return _threads
+
+
+def set_num_threads(count: int) -> None:
+    """Set how many threads the kernels use.
+
+    Raises:
+        ValueError: not a positive integer.
+    """
+    global _threads, _pool
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"set_num_threads: count must be a positive integer. Received: count={count!r}")
+    with _lock:
+        _threads = count
+        if _pool is not None:
+            _pool.shutdown()
+            _pool = None
+
+
+def _workers() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(_threads - 1, thread_name_prefix="minigrad")
+        return _pool
+
+
+class _Blas:
+    """BLAS at one thread while any kernel runs in the pool, and as it was before when none does."""
+
+    def __init__(self) -> None:
+        self._libraries: list[tuple[Any, int]] | None = None
+        self._users = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with _lock:
+            if self._libraries is None:
+                controllers = ThreadpoolController().lib_controllers
+                self._libraries = [(c, 0) for c in controllers if c.user_api == "blas"]
+            if self._users == 0:
+                self._libraries = [(c, c.get_num_threads()) for c, _ in self._libraries]
+                for library, count in self._libraries:
+                    if count > 1:
+                        library.set_num_threads(1)
+            self._users += 1
+        try:
+            yield
+        finally:
+            with _lock:
+                self._users -= 1
+                if self._users == 0:
+                    for library, count in self._libraries:
+                        if count > 1:
+                            library.set_num_threads(count)
+
+
+_blas = _Blas()
+
+
+def for_slices(run: Callable[[slice], None], total: int, work: int) -> None:
+    """Call ``run`` on slices that cover range(total), side by side when ``work`` multiply-adds are worth it."""
+    parts = min(_threads, total, work // MIN_WORK)
+    if parts <= 1 or getattr(_inside, "pool", False):
+        run(slice(0, total))
+        return
+    bounds = [total * i // parts for i in range(parts + 1)]
+    slices = [slice(a, b) for a, b in pairwise(bounds)]
+    with _blas.held():
+        others = [_workers().submit(_work, run, part) for part in slices[1:]]
+        try:
+            run(slices[0])
+        finally:
+            for other in others:
+                other.result()
+
+
+def _work(run: Callable[[slice], None], part: slice) -> None:
+    _inside.pool = True
+    run(part)

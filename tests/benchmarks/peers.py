@@ -1,0 +1,219 @@
+"""The same layer step in minigrad and in its peers: forward, then the gradients of the input and of every weight.
+
+A contestant is a function of nothing that makes one step and returns (y, dx, d_depthwise, d_pointwise, d_bias) in the
+layouts of `Workload.arrays`, as arrays of its own library; `to_numpy` brings them home for the comparison. Each peer
+gives several candidates, one for each layout it can compute in; the benchmark takes its fastest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.workloads import Workload
+
+Step = Callable[[], Any]
+Candidates = dict[str, tuple[Step, Callable[[Any], list[np.ndarray]]]]
+
+
+def minigrad(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candidates:
+    """minigrad's layer, in both data formats."""
+    from minigrad import Tensor
+    from minigrad.layers import SeparableConv1D
+
+    candidates: Candidates = {}
+    for data_format in ("channels_last", "channels_first"):
+        swap = data_format == "channels_first"
+
+        def place(a: np.ndarray, swap: bool = swap) -> np.ndarray:
+            return np.ascontiguousarray(a.swapaxes(1, 2)) if swap else a
+
+        layer = SeparableConv1D(
+            workload.filters, workload.taps, strides=workload.stride, padding=workload.padding,
+            dilation_rate=workload.dilation, depth_multiplier=workload.multiplier, data_format=data_format,
+        ).to(device)
+        x = Tensor(place(arrays["x"]), device=device, requires_grad=True)
+        g = Tensor(place(arrays["g"]), device=device)
+        layer(x)
+        layer.set_weights([arrays["depthwise"], arrays["pointwise"][None], arrays["bias"]])
+
+        def step(layer: SeparableConv1D = layer, x: Tensor = x, g: Tensor = g) -> Any:
+            for tensor in (x, *layer.weights):
+                tensor.grad = None
+            y = layer(x)
+            y.backward(g)
+            return [y, x.grad, *(w.grad for w in layer.weights)]
+
+        def home(results: Any, place: Any = place) -> list[np.ndarray]:
+            y, dx, dw, dp, db = (r.numpy() for r in results)
+            return [place(y), place(dx), dw, dp[0], db]
+
+        candidates[data_format] = (step, home)
+    return candidates
+
+
+def torch(workload: Workload, arrays: dict[str, np.ndarray], device: str, compiled: bool = False) -> Candidates:
+    """PyTorch eager: channels first as conv1d, the pointwise step as linear, and channels last as conv2d."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+    w = workload
+    pads = w.pads
+
+    def leaf(a: np.ndarray) -> Any:
+        return torch.tensor(a, device=device, requires_grad=True)
+
+    depthwise = leaf(np.ascontiguousarray(arrays["depthwise"].transpose(1, 2, 0).reshape(-1, 1, w.taps)))
+    pointwise = leaf(np.ascontiguousarray(arrays["pointwise"].T))
+    bias = leaf(arrays["bias"])
+    symmetric = pads[0] == pads[1]
+
+    def convolved(x: Any) -> Any:
+        padded = x if symmetric else F.pad(x, pads)
+        return F.conv1d(
+            padded, depthwise, stride=w.stride, padding=pads[0] if symmetric else 0, dilation=w.dilation,
+            groups=w.channels,
+        )
+
+    def convolved_last(x: Any) -> Any:  # x (N, C, 1, L) in channels_last memory
+        padded = x if symmetric else F.pad(x, pads)
+        return F.conv2d(
+            padded, depthwise[:, :, None], stride=(1, w.stride), padding=(0, pads[0] if symmetric else 0),
+            dilation=(1, w.dilation), groups=w.channels,
+        )
+
+    first = leaf(np.ascontiguousarray(arrays["x"].swapaxes(1, 2)))
+    last = leaf(arrays["x"])
+    g_first = torch.tensor(np.ascontiguousarray(arrays["g"].swapaxes(1, 2)), device=device)
+    g_last = torch.tensor(arrays["g"], device=device)
+    forwards = {
+        "NCL": (first, g_first, lambda x: F.conv1d(convolved(x), pointwise[:, :, None], bias)),
+        "NCL, linear": (first, g_last, lambda x: F.linear(convolved(x).transpose(1, 2), pointwise, bias)),
+        "NLC, conv2d": (
+            last, g_last,
+            lambda x: F.linear(convolved_last(x.transpose(1, 2)[:, :, None])[:, :, 0].transpose(1, 2), pointwise, bias),
+        ),
+    }
+
+    candidates: Candidates = {}
+    for name, (x, g, forward) in forwards.items():
+        run = torch.compile(forward) if compiled else forward
+
+        def step(x: Any = x, g: Any = g, run: Any = run) -> Any:
+            for tensor in (x, depthwise, pointwise, bias):
+                tensor.grad = None
+            y = run(x)
+            y.backward(g)
+            return [y, x.grad, depthwise.grad, pointwise.grad, bias.grad]
+
+        def home(results: Any, x: Any = x, g: Any = g) -> list[np.ndarray]:
+            y, dx, dw, dp, db = (r.detach().cpu().numpy() for r in results)
+            dw = dw.reshape(w.channels, w.multiplier, w.taps).transpose(2, 0, 1)
+            return [
+                y.swapaxes(1, 2) if g is g_first else y, dx.swapaxes(1, 2) if x is first else dx, dw, dp.T, db,
+            ]
+
+        candidates[name] = (step, home)
+    return candidates
+
+
+def keras(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candidates:
+    """Keras 3, compiled, on the backend of KERAS_BACKEND (tensorflow unless set)."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    import keras
+
+    w = workload
+    causal = w.padding == "causal"
+    layer = keras.layers.SeparableConv1D(
+        w.filters, w.taps, strides=w.stride, dilation_rate=w.dilation, depth_multiplier=w.multiplier,
+        padding="valid" if causal else "same",
+    )
+    pad = keras.layers.ZeroPadding1D(w.pads)
+    layer.build((None, None, w.channels))
+    layer.set_weights([arrays["depthwise"], arrays["pointwise"][None], arrays["bias"]])
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        x, g = tf.Variable(arrays["x"]), tf.constant(arrays["g"])
+
+        @tf.function(jit_compile=False)
+        def step() -> Any:
+            with tf.GradientTape() as tape:
+                y = layer(pad(x) if causal else x)
+            return [y, *tape.gradient(y, [x, *[v.value for v in layer.weights]], output_gradients=g)]
+
+        def home(results: Any) -> list[np.ndarray]:
+            y, dx, dw, dp, db = (np.asarray(r) for r in results)
+            return [y, dx, dw, dp[0], db]
+
+        return {"tensorflow": (step, home)}
+
+    import jax
+
+    variables = [v.value for v in layer.weights]
+    x, g = jax.numpy.asarray(arrays["x"]), jax.numpy.asarray(arrays["g"])
+
+    @jax.jit
+    def jitted(x: Any, variables: Any, g: Any) -> Any:
+        y, back = jax.vjp(lambda x, v: layer.stateless_call(v, [], pad(x) if causal else x)[0], x, variables)
+        dx, dv = back(g)
+        return [y, dx, *dv]
+
+    def step_jax() -> Any:
+        return jax.block_until_ready(jitted(x, variables, g))
+
+    def home_jax(results: Any) -> list[np.ndarray]:
+        y, dx, dw, dp, db = (np.asarray(r) for r in results)
+        return [y, dx, dw, dp[0], db]
+
+    return {"jax": (step_jax, home_jax)}
+
+
+def jax(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candidates:
+    """JAX jitted, the layer written with lax in both layouts."""
+    import jax
+    from jax import lax, numpy as jnp
+
+    w = workload
+    kernel = jnp.asarray(arrays["depthwise"].reshape(w.taps, 1, -1))
+    pointwise, bias = jnp.asarray(arrays["pointwise"]), jnp.asarray(arrays["bias"])
+
+    def make(layout: str) -> tuple[Step, Callable[[Any], list[np.ndarray]]]:
+        swap = layout == "NCW"
+        x = jnp.asarray(arrays["x"].swapaxes(1, 2) if swap else arrays["x"])
+        g = jnp.asarray(arrays["g"].swapaxes(1, 2) if swap else arrays["g"])
+
+        def forward(x: Any, kernel: Any, pointwise: Any, bias: Any) -> Any:
+            z = lax.conv_general_dilated(
+                x, kernel, (w.stride,), [w.pads], rhs_dilation=(w.dilation,), dimension_numbers=(layout, "WIO", layout),
+                feature_group_count=w.channels,
+            )
+            return jnp.einsum("nct,cf->nft", z, pointwise) + bias[:, None] if swap else z @ pointwise + bias
+
+        @jax.jit
+        def jitted(x: Any, kernel: Any, pointwise: Any, bias: Any, g: Any) -> Any:
+            y, back = jax.vjp(forward, x, kernel, pointwise, bias)
+            return [y, *back(g)]
+
+        def step() -> Any:
+            return jax.block_until_ready(jitted(x, kernel, pointwise, bias, g))
+
+        def home(results: Any) -> list[np.ndarray]:
+            y, dx, dw, dp, db = (np.asarray(r) for r in results)
+            if swap:
+                y, dx = y.swapaxes(1, 2), dx.swapaxes(1, 2)
+            return [y, dx, dw.reshape(w.taps, w.channels, w.multiplier), dp, db]
+
+        return step, home
+
+    return {layout: make(layout) for layout in ("NWC", "NCW")}
+
+
+PEERS = {"torch": torch, "keras": keras, "jax": jax}

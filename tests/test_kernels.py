@@ -1,0 +1,143 @@
+"""The depthwise kernels against plain loops, over geometries that reach every path; and the thread pool."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from minigrad import get_num_threads, ops, set_num_threads
+from minigrad.kernels import parallel
+from minigrad.kernels.geometry import Geometry
+
+
+def convolved(x: np.ndarray, w: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The definition, one step and one tap at a time, channels last."""
+    y = np.zeros((len(x), geometry.out_length, w.shape[1] * w.shape[2]))
+    for t in range(geometry.out_length):
+        for k in range(geometry.taps):
+            step = geometry.stride * t + geometry.dilation * k - geometry.padding[0]
+            if 0 <= step < geometry.length:
+                y[:, t] += (x[:, step, :, None] * w[k]).reshape(len(x), -1)
+    return y
+
+
+def random_case(rng: np.random.Generator) -> tuple[Geometry, int, int, int]:
+    """Short and long inputs, few and many channels (blocks of many steps, of few, of one), any stride and dilation."""
+    while True:
+        stride, dilation, taps = (int(n) for n in rng.integers(1, (5, 5, 9)))
+        length = int(rng.integers(1, 40)) if rng.random() < 0.9 else 300
+        if rng.random() < 0.3:
+            stride = 1
+        channels = int(rng.integers(1, 6)) if rng.random() < 0.8 else int(rng.choice([200, 512, 1100]))
+        padding = tuple(int(n) for n in rng.integers(0, 12, 2))
+        if length + sum(padding) > dilation * (taps - 1):
+            geometry = Geometry(length, taps, stride, dilation, (padding[0], padding[1]))
+            return geometry, channels, int(rng.integers(1, 4)), int(rng.integers(1, 5))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_kernels_equal_their_definition(seed: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "MIN_WORK", 1 if threads > 1 else 1 << 60)
+    before = get_num_threads()
+    set_num_threads(threads)
+    rng = np.random.default_rng(seed)
+    for _ in range(60):
+        geometry, channels, multiplier, batch = random_case(rng)
+        x = rng.standard_normal((batch, geometry.length, channels))
+        w = rng.standard_normal((geometry.taps, channels, multiplier))
+        g = rng.standard_normal((batch, geometry.out_length, channels * multiplier))
+        if rng.random() < 0.2:
+            x = np.asfortranarray(x)
+        window = {"stride": geometry.stride, "dilation": geometry.dilation, "padding": geometry.padding}
+        for layout in ("NLC", "NCL"):
+            swap = (lambda a: a) if layout == "NLC" else (lambda a: np.ascontiguousarray(a.swapaxes(1, 2)))
+            y = ops.depthwise_conv1d(swap(x), w, layout=layout, **window)
+            dx = ops.depthwise_conv1d_input_grad(swap(g), w, length=geometry.length, layout=layout, **window)
+            dw = ops.depthwise_conv1d_kernel_grad(swap(x), swap(g), taps=geometry.taps, layout=layout, **window)
+            message = f"{geometry}, {channels} channels, multiplier {multiplier}, batch {batch}, {layout}"
+            np.testing.assert_allclose(swap(y), convolved(x, w, geometry), rtol=0, atol=1e-11, err_msg=message)
+            inner = np.vdot(y, swap(g))
+            scale = 1e-12 * np.abs(y).sum() * np.abs(g).max()
+            assert abs(np.vdot(dx, swap(x)) - inner) <= scale, message
+            assert abs(np.vdot(dw, w) - inner) <= scale, message
+    set_num_threads(before)
+
+
+def test_empty_batches_and_lengths() -> None:
+    w = np.ones((3, 2, 2))
+    for layout, shape, out in [("NLC", (0, 5, 2), (0, 5, 4)), ("NCL", (0, 2, 5), (0, 4, 5))]:
+        y = ops.depthwise_conv1d(np.zeros(shape), w, padding=(1, 1), layout=layout)
+        assert y.shape == out
+        assert ops.depthwise_conv1d_input_grad(y, w, length=5, padding=(1, 1), layout=layout).shape == shape
+        dw = ops.depthwise_conv1d_kernel_grad(np.zeros(shape), y, taps=3, padding=(1, 1), layout=layout)
+        assert dw.shape == w.shape
+        assert not dw.any()
+
+
+def test_slices_cover_the_whole_and_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = get_num_threads()
+    set_num_threads(3)
+    meeting = threading.Barrier(3, timeout=10)
+    seen: list[slice] = []
+
+    def run(part: slice) -> None:
+        meeting.wait()  # passes only if three threads are inside at once
+        seen.append(part)
+
+    parallel.for_slices(run, 10, 3 * parallel.MIN_WORK)
+    assert sorted(i for part in seen for i in range(part.start, part.stop)) == list(range(10))
+    set_num_threads(before)
+
+
+def test_little_work_stays_in_this_thread() -> None:
+    threads = []
+    parallel.for_slices(lambda part: threads.append(threading.current_thread()), 10, parallel.MIN_WORK - 1)
+    assert threads == [threading.current_thread()]
+
+
+def test_an_error_in_a_thread_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = get_num_threads()
+    set_num_threads(2)
+
+    def run(part: slice) -> None:
+        if part.start:
+            raise ValueError("from the other thread")
+
+    with pytest.raises(ValueError, match="from the other thread"):
+        parallel.for_slices(run, 10, 2 * parallel.MIN_WORK)
+    set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, "2"])
+def test_the_number_of_threads_must_be_positive(count: object) -> None:
+    before = get_num_threads()
+    with pytest.raises(ValueError, match=r"set_num_threads: count must be a positive integer. Received: count="):
+        set_num_threads(count)  # type: ignore[arg-type]
+    assert get_num_threads() == before
+
+
+def test_threads_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIGRAD_NUM_THREADS", "3")
+    assert parallel._default() == 3
+    monkeypatch.setenv("MINIGRAD_NUM_THREADS", "none")
+    with pytest.raises(ValueError, match=r"MINIGRAD_NUM_THREADS: must be a positive integer\. Received: 'none'"):
+        parallel._default()
+
+
+def test_blas_is_as_before_after_parallel_work() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    counts = [library["num_threads"] for library in threadpoolctl.threadpool_info()]
+    before = get_num_threads()
+    set_num_threads(2)
+    during: list[list[int]] = []
+
+    def run(part: slice) -> None:
+        during.append([i["num_threads"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas"])
+
+    parallel.for_slices(run, 10, 2 * parallel.MIN_WORK)
+    set_num_threads(before)
+    assert all(count == 1 for found in during for count in found)
+    assert [library["num_threads"] for library in threadpoolctl.threadpool_info()] == counts
