@@ -31,6 +31,14 @@ get = Constraint.get
 deserialize = Constraint.deserialize
 
 
+def _axes(name: str, value: Any) -> Any:
+    """An axis, or a list or tuple of axes."""
+    axes = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(axis, bool) or not hasattr(axis, "__index__") for axis in axes):
+        raise ValueError(f"The `{name}` argument must be an integer or a list of integers. Received: {name}={value!r}")
+    return value
+
+
 def _norm(w: Array, axis: Any) -> Array:
     """sqrt(sum w^2) over the axes, kept with length 1."""
     axes = tuple(axis) if isinstance(axis, list) else axis
@@ -47,8 +55,9 @@ class MaxNorm(Constraint):
     [[0.6000000238418579], [0.800000011920929]]
     """
 
+    aliases = ("maxnorm",)
     max_value: float = argument(number, 2)
-    axis: int | list[int] = argument(default=0)
+    axis: int | list[int] = argument(_axes, 0)
 
     def project(self, w: Array) -> Array:
         norm = _norm(w, self.axis)
@@ -62,6 +71,8 @@ class NonNeg(Constraint):
     [0.0, 2.0]
     """
 
+    aliases = ("nonneg",)
+
     def project(self, w: Array) -> Array:
         return w.clip(0, None)
 
@@ -69,7 +80,8 @@ class NonNeg(Constraint):
 class UnitNorm(Constraint):
     """Norms over ``axis`` brought to 1; 0 stays 0."""
 
-    axis: int | list[int] = argument(default=0)
+    aliases = ("unitnorm",)
+    axis: int | list[int] = argument(_axes, 0)
 
     def project(self, w: Array) -> Array:
         return w / (epsilon() + _norm(w, self.axis))
@@ -78,10 +90,11 @@ class UnitNorm(Constraint):
 class MinMaxNorm(Constraint):
     """Norms over ``axis`` drawn into [min_value, max_value], by the share ``rate`` of the way."""
 
+    aliases = ("minmaxnorm",)
     min_value: float = argument(number, 0.0)
     max_value: float = argument(number, 1.0)
     rate: float = argument(number, 1.0)
-    axis: int | list[int] = argument(default=0)
+    axis: int | list[int] = argument(_axes, 0)
 
     def project(self, w: Array) -> Array:
         norm = _norm(w, self.axis)
@@ -89,4 +102,35 @@ class MinMaxNorm(Constraint):
         return w * (wanted / (epsilon() + norm))
 
 
-__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "deserialize", "get", "serialize"]
+class RadialConstraint(Constraint):
+    """Square rings of equal weights in each (n, n) slice of a kernel (n, n, C, F).
+
+    As tf.keras 2 computes it: ring r around the middle, 0 the innermost, takes the weight on the diagonal at
+    n//2 + r for even n and at n//2 + r - 1 for odd n, and the innermost that at n//2 - 1. (The picture on its page has
+    the rings of an even kernel the other way round.)
+
+    Raises:
+        ValueError: called for a weight of another shape.
+
+    >>> RadialConstraint()(Tensor.arange(16.0).reshape(4, 4, 1, 1)).reshape(4, 4).tolist()[:2]
+    [[15.0, 15.0, 15.0, 15.0], [15.0, 5.0, 5.0, 15.0]]
+    """
+
+    def project(self, w: Array) -> Array:
+        if w.ndim != 4 or w.shape[0] != w.shape[1]:
+            raise ValueError(f"The weight tensor must have rank 4 and be square. Received: shape={w.shape}")
+        n = len(w)
+        half = n // 2
+
+        def source(i: int, j: int) -> int:
+            """Where on the diagonal the weight at (i, j) comes from."""
+            ring = max(abs(2 * i - n + 1), abs(2 * j - n + 1)) // 2
+            return half + ring - n % 2 if ring else half - 1
+
+        diagonal = [[source(i, j) for j in range(n)] for i in range(n)]
+        return w[diagonal, diagonal]
+
+
+__all__ = [
+    "Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "RadialConstraint", "UnitNorm", "deserialize", "get", "serialize",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 _FLOATS = ("float16", "float32", "float64")
 _FORMATS = ("channels_last", "channels_first")
 
@@ -47,7 +49,7 @@ def set_epsilon(value: float) -> None:
         ValueError: not a positive number.
     """
     global _epsilon
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
         raise ValueError(f"set_epsilon: value must be a positive number. Received: value={value!r}")
     _epsilon = float(value)
 

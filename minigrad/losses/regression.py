@@ -6,6 +6,7 @@ import math
 
 from minigrad import ops
 from minigrad.losses.loss import Loss, loss_function
+from minigrad.ops.normalization import normalize
 from minigrad.settings import epsilon
 from minigrad.tensor import Tensor
 
@@ -49,12 +50,8 @@ def cosine_similarity(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
     >>> cosine_similarity([[1.0, 0.0]], [[5.0, 0.0]]).tolist()
     [-1.0]
     """
-    return -(_unit(y_true, axis) * _unit(y_pred, axis)).sum(axis)
-
-
-def _unit(x: Tensor, axis: int) -> Tensor:
-    """A vector of length 1; one shorter than epsilon is divided by epsilon."""
-    return x / ops.maximum((x * x).sum(axis, keepdims=True), epsilon() ** 2).sqrt()
+    t, p = (normalize(x, axis=axis, smallest=epsilon()) for x in (y_true, y_pred))
+    return -(t * p).sum(axis)
 
 
 @loss_function("huber_loss")
