@@ -131,6 +131,7 @@ def conv1d(
     else:
         apart = view.reshape(batch * steps, taps, groups, inputs).transpose(2, 0, 1, 3)
         kernels = w.reshape(taps, inputs, groups, filters // groups).transpose(2, 0, 1, 3)
-        y = apart.reshape(groups, batch * steps, -1) @ kernels.reshape(groups, taps * inputs, -1)
+        rows = apart.reshape(groups, batch * steps, taps * inputs)
+        y = rows @ kernels.reshape(groups, taps * inputs, filters // groups)
         y = y.transpose(1, 0, 2).reshape(batch, steps, filters)
     return y if layout == "NLC" else y.transpose(0, 2, 1)
