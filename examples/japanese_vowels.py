@@ -25,11 +25,19 @@ BATCH = 32
 
 
 def load() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Utterances (N, 29, 12), each channel standardized by the training set, and speakers (N,)."""
+    """Utterances (N, 29, 12), each channel standardized by the frames of the training set, and speakers (N,).
+
+    Shorter utterances are padded with zeros at the end; the padding stays zero.
+    """
     with np.load(DATA) as data:
         x_train, y_train, x_test, y_test = (data[name] for name in ("x_train", "y_train", "x_test", "y_test"))
-    mean, std = x_train.mean(axis=(0, 1)), x_train.std(axis=(0, 1))
-    return (x_train - mean) / std, y_train, (x_test - mean) / std, y_test
+    frames = x_train[(x_train != 0).any(axis=-1)]
+    mean, std = frames.mean(axis=0), frames.std(axis=0)
+
+    def standardized(x: np.ndarray) -> np.ndarray:
+        return np.where((x != 0).any(axis=-1, keepdims=True), (x - mean) / std, 0).astype(np.float32)
+
+    return standardized(x_train), y_train, standardized(x_test), y_test
 
 
 def build(filters: int = 128, dtype: str = "float32") -> mg.Sequential:
@@ -38,7 +46,7 @@ def build(filters: int = 128, dtype: str = "float32") -> mg.Sequential:
     def block() -> layers.SeparableConv1D:
         return layers.SeparableConv1D(
             filters, kernel_size=3, padding="same", activation="relu", dtype=dtype,
-            depthwise_initializer=initializers.DepthwiseUniform(),
+            depthwise_initializer=initializers.RandomUniform(-1.0, 1.0),  # +-sqrt(3 / K): keeps the signal's size
             pointwise_initializer="he_uniform",
             pointwise_regularizer=regularizers.L2(1e-5),  # a little weight decay for the many
             depthwise_constraint=constraints.MaxNorm(2.0, axis=0),  # no filter grows beyond a gain of 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad import ops
 from minigrad.config import argument, boolean
 from minigrad.layers.arguments import activation, constraint, initializer, regularizer
 from minigrad.layers.layer import Layer
@@ -26,6 +27,11 @@ class Affine(Layer):
         """Create the bias, if there is to be one."""
         if self.use_bias:
             self.bias = self.declared_weight("bias", (units,))
+
+    def mix(self, x: Tensor, kernel: Tensor, axis: int = -1) -> Tensor:
+        """activation(x kernel + bias), with the channels of x along ``axis``: in one op, the bias added on the way."""
+        bias = None if self.bias is None else self.cast(self.bias)
+        return self.activation(ops.linear(x, self.cast(kernel), bias, axis=axis))
 
     def finish(self, y: Tensor) -> Tensor:
         """The bias added and the activation applied."""

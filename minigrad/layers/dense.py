@@ -49,7 +49,7 @@ class Dense(Affine):
         self.input_spec = InputSpec(min_ndim=2, axes={-1: channels})
 
     def call(self, inputs: Tensor) -> Tensor:
-        return self.finish(inputs @ self.cast(self.kernel))
+        return self.mix(inputs, self.kernel)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         self.input_spec.check(tuple(input_shape), self.name)

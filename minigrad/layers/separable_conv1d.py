@@ -79,12 +79,9 @@ class SeparableConv1D(DepthwiseConvolution):
         self.complete(channels, self.filters)
 
     def call(self, inputs: Tensor) -> Tensor:
-        return self.finish(self.pointwise(self.depthwise(inputs, self.depthwise_kernel)))
-
-    def pointwise(self, z: Tensor) -> Tensor:
-        """All channels mixed at each step: a matrix product, on whichever side the channels stand."""
-        kernel = self.cast(self.pointwise_kernel).reshape(self.pointwise_kernel.shape[1:])
-        return z @ kernel if self.layout == "NLC" else kernel.T @ z
+        z = self.depthwise(inputs, self.depthwise_kernel)
+        kernel = self.pointwise_kernel.reshape(self.pointwise_kernel.shape[1:])
+        return self.mix(z, kernel, -1 if self.layout == "NLC" else 1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.out_shape(input_shape, self.filters)

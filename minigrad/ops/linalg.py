@@ -42,7 +42,8 @@ def _left(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
         return g[..., None] * b
     if len(a_shape) == 1:
         return (g[..., None, :] @ b.swapaxes(-1, -2)).reshape(*b.shape[:-2], -1)
-    return matmul(g, b.swapaxes(-1, -2))
+    b = b.swapaxes(-1, -2)
+    return matmul(g, b) if g.ndim > 2 and b.ndim == 2 else g @ b
 
 
 def _right(g: Any, b_shape: tuple[int, ...], a: Any) -> Any:

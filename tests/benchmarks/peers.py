@@ -179,7 +179,8 @@ def keras(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Can
 def jax(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candidates:
     """JAX jitted, the layer written with lax in both layouts."""
     import jax
-    from jax import lax, numpy as jnp
+    from jax import lax
+    from jax import numpy as jnp
 
     w = workload
     kernel = jnp.asarray(arrays["depthwise"].reshape(w.taps, 1, -1))
