@@ -270,11 +270,9 @@ positive_tuple = integers(1, 1)
 
 
 def _integer(value: Any) -> int | None:
-    """``value`` as an int if it is a whole number (4, 4.0, an integer of NumPy), else None."""
+    """``value`` as an int if it is an integer, Python's or NumPy's, else None."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
     try:
         return index(value)
     except TypeError:

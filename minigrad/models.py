@@ -66,6 +66,7 @@ class Sequential(Model):
     """
 
     _built_by_call = True
+    _last_mask: Any = None
 
     def __init__(
         self, layers: Sequence[Any] | None = None, trainable: bool = True, name: str | None = None, **kwargs: Any
@@ -107,7 +108,7 @@ class Sequential(Model):
             )
         else:
             self.input_layer = layer
-            known = {i: n for i, n in enumerate(layer.batch_shape or ()) if n is not None}
+            known = {i: n for i, n in enumerate(layer.batch_shape or ()) if i and n is not None}  # any batch, as Keras
             self.input_spec = InputSpec(ndim=len(layer.batch_shape or ()), axes=known)
 
     def pop(self) -> Any:
@@ -143,11 +144,16 @@ class Sequential(Model):
                 layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, mask: Any = None) -> Any:
         self._require_layers()
         for layer in self._layers:
-            inputs = layer(inputs)
+            outputs = layer(inputs, mask=mask) if mask is not None and layer._takes_mask else layer(inputs)
+            mask, inputs = layer.compute_mask(inputs, mask), outputs
+        self._last_mask = mask
         return inputs
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self._last_mask  # of the call just done
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         self._require_layers()
@@ -161,4 +167,6 @@ class Sequential(Model):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        return cls(**{name: value for name, value in config.items() if name != "build_input_shape"})
+        model = cls(**{name: value for name, value in config.items() if name != "build_input_shape"})
+        model.build_from_config({"input_shape": config.get("build_input_shape")})
+        return model

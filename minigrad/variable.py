@@ -59,6 +59,9 @@ class Variable(Tensor):
     def trainable(self, trainable: bool) -> None:
         self.requires_grad = trainable
 
+    def __bool__(self) -> bool:
+        raise TypeError(f"bool: a variable must not stand for true or false; ask .item(). Received: {self.path!r}")
+
     @property
     def value(self) -> Tensor:
         """The present value, without a history."""

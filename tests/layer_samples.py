@@ -35,7 +35,9 @@ class Sample(NamedTuple):
 SAMPLES: list[Sample] = []
 
 
-def sample(layer: str, *shapes: tuple[int, ...], inputs: str = "normal", training: bool = False, **arguments: Any) -> None:
+def sample(
+    layer: str, *shapes: tuple[int, ...], inputs: str = "normal", training: bool = False, **arguments: Any
+) -> None:
     SAMPLES.append(Sample(layer, arguments, shapes, inputs, training))
 
 
@@ -72,7 +74,9 @@ for data_format in FORMATS:
                 "DepthwiseConv1D", x, kernel_size=3, strides=strides, dilation_rate=dilation_rate, padding=padding,
                 depth_multiplier=depth_multiplier, data_format=data_format,
             )
-    sample("DepthwiseConv1D", x, kernel_size=4, activation="sigmoid", use_bias=False, data_format=data_format, **DEPTHWISE)
+    sample(
+        "DepthwiseConv1D", x, kernel_size=4, activation="sigmoid", use_bias=False, data_format=data_format, **DEPTHWISE
+    )
     sample(
         "SeparableConv1D", x, filters=3, kernel_size=3, padding="same", depth_multiplier=2, activation="sigmoid",
         pointwise_regularizer="l2", bias_constraint="non_neg", activity_regularizer="l1", data_format=data_format,

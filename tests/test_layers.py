@@ -25,8 +25,9 @@ def made(sample: Sample, dtype: str = "float64", device: str = "cpu") -> tuple[A
     layer = getattr(layers, sample.layer)(**sample.arguments, dtype=dtype)
     layer.to(device)
     layer.build(list(sample.shapes) if len(sample.shapes) > 1 else sample.shapes[0])
-    weights = [rng.normal(size=w.shape) for w in layer.weights]
-    layer.set_weights([abs(v) + 0.5 if "variance" in w.name else v for v, w in zip(weights, layer.weights, strict=True)])
+    for weight in layer.weights:
+        values = rng.normal(size=weight.shape)
+        weight.assign(Tensor(abs(values) + 0.5 if "variance" in weight.name else values, device=device))
     if sample.inputs == "words":
         return layer, [Tensor(rng.integers(0, 5, shape), device=device) for shape in sample.shapes]
     xs = [apart_from_kinks(rng, shape) + 0.0013 * i for i, shape in enumerate(sample.shapes)]  # no two alike
@@ -118,13 +119,12 @@ def test_float32(sample: Sample) -> None:
 
 @each
 def test_mixed_precision(sample: Sample) -> None:
-    layer, xs = made(sample, "mixed_float16") if sample.inputs == "words" else (made(sample)[0], made(sample)[1])
-    weights = layer.get_weights()
+    wide, xs = made(sample)
     layer = getattr(layers, sample.layer)(**sample.arguments, dtype="mixed_float16")
     assert (layer.dtype, layer.variable_dtype, layer.compute_dtype) == ("float32", "float32", "float16")
-    expected = called(made(sample)[0], xs, sample)
     layer.build(list(sample.shapes) if len(sample.shapes) > 1 else sample.shapes[0])
-    layer.set_weights(weights)
+    layer.set_weights(wide.get_weights())
+    expected = called(wide, xs, sample)
     y = called(layer, xs, sample)
     assert y.dtype == np.float16
     assert {w.dtype for w in layer.weights} <= {np.dtype("float32")}

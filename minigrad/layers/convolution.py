@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import ops
-from minigrad.config import argument, one_of, positive, positive_tuple
+from minigrad.config import argument, positive, positive_tuple
 from minigrad.kernels.geometry import Geometry
 from minigrad.layers.affine import Affine
 from minigrad.layers.arguments import data_format
@@ -14,13 +14,27 @@ from minigrad.layers.window import Shape, Window
 from minigrad.tensor import Tensor
 
 
+def _filters(name: str, value: Any) -> int:
+    """A positive integer; 4.0 is 4."""
+    return positive(name, int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _padding(name: str, value: Any) -> str:
+    padding = value.lower() if isinstance(value, str) else value
+    if padding not in ("valid", "same", "causal"):  # the text is Keras's; it means lists that its layers then refuse
+        raise ValueError(
+            f"The `{name}` argument must be a list/tuple or one of {{'valid', 'same', 'causal'}}. Received: {padding}"
+        )
+    return padding
+
+
 class Convolution(Window, Affine):
     """What convolutions over time share; each subclass puts the arguments into Keras's order."""
 
-    filters: int | None = argument(positive)
+    filters: int | None = argument(_filters)
     kernel_size: tuple[int] = argument(positive_tuple)
     strides: tuple[int] = argument(positive_tuple, 1)
-    padding: str = argument(one_of("valid", "same", "causal"), "valid")
+    padding: str = argument(_padding, "valid")
     data_format: str = data_format()
     dilation_rate: tuple[int] = argument(positive_tuple, 1)
 

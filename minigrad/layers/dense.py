@@ -39,6 +39,7 @@ class Dense(Affine):
 
     _foreign = {"lora_rank": None, "lora_alpha": None, "quantization_config": None}
     input_spec = InputSpec(min_ndim=2)
+    supports_masking = True
     kernel: Variable
 
     def build(self, input_shape: Shape) -> None:

@@ -46,6 +46,7 @@ class Embedding(Layer):
 
     _foreign = {"lora_rank": None, "lora_alpha": None, "quantization_config": None, "input_length": ...}
     autocast = False
+    supports_masking = True
     embeddings: Variable
 
     def build(self, input_shape: Shape) -> None:

@@ -118,6 +118,11 @@ class Holder(LayerArguments):
         return sorted(own, key=lambda w: not w.can_train)  # stable: trainable ones first
 
     @property
+    def path(self) -> str:
+        """The name: what the paths of the weights begin with."""
+        return self.name
+
+    @property
     def weights(self) -> list[Variable]:
         """Own weights, trainable ones first, then those of sublayers; a shared weight once."""
         own = self._own_weights()
@@ -244,8 +249,12 @@ class Holder(LayerArguments):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"dtype": self._policy}
 
+    def get_build_config(self) -> dict[str, Any]:
+        """The shape that the layer was built for, as `build_from_config` takes it."""
+        return {"input_shape": self._build_shape}
+
     def _state_config(self) -> dict[str, Any]:
-        return {"build_config": {"input_shape": self._build_shape}} if self.built else {}
+        return {"build_config": self.get_build_config()} if self.built else {}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -262,9 +271,7 @@ class Holder(LayerArguments):
     @classmethod
     def deserialize(cls, config: Mapping[str, Any]) -> Any:
         layer = super().deserialize(config)
-        shape = (config.get("build_config") or {}).get("input_shape")
-        if shape is not None and not layer.built:
-            layer.build(shape)
+        layer.build_from_config(config.get("build_config") or {})
         return layer
 
     def _config_names(self) -> list[str]:

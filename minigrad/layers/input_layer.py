@@ -32,6 +32,7 @@ class InputLayer(SameShape):
     name: str
     activity_regularizer = None
 
+    _foreign = {"sparse": False, "ragged": False, "optional": False}
     autocast = False
 
     def __post_init__(self) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple
 
-from minigrad.backend import asarray, is_array
+from minigrad.backend import asarray, dtype_of, is_array
 from minigrad.config import snake_case
 from minigrad.initializers import Initializer
 from minigrad.layers.holder import Holder
@@ -103,9 +104,11 @@ class Layer(Holder):
     """
 
     input_spec: InputSpec | None = None
+    supports_masking: ClassVar[bool] = False  # whether a mask of the inputs is one of the outputs too
     autocast: ClassVar[bool] = True  # floating inputs are brought to `compute_dtype`,
     accepts_integers: ClassVar[bool] = False  # and others too, except where they pass through unharmed
     _default_training: ClassVar[bool | None] = None  # of `call`; None when it takes no such argument
+    _takes_mask: ClassVar[bool] = False
     _built_by_call: ClassVar[bool] = True  # sublayers build themselves when `call` calls them; no own `build`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -114,8 +117,9 @@ class Layer(Holder):
             cls.build = _once(vars(cls)["build"])  # type: ignore[method-assign]
             cls._built_by_call = vars(cls).get("_built_by_call", False)
         if "call" in vars(cls):
-            training = inspect.signature(vars(cls)["call"]).parameters.get("training")
-            cls._default_training = None if training is None else training.default is True
+            parameters = inspect.signature(vars(cls)["call"]).parameters
+            cls._default_training = parameters["training"].default is True if "training" in parameters else None
+            cls._takes_mask = "mask" in parameters
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -132,9 +136,28 @@ class Layer(Holder):
         if self._children():
             self._tried(input_shape, 0)
 
+    def build_from_config(self, config: Mapping[str, Any]) -> None:
+        """Build for the shape in what `get_build_config` returned, unless there is none or the layer is built."""
+        if config.get("input_shape") is not None and not self.built:
+            self.build(config["input_shape"])
+
     def call(self, inputs: Any) -> Any:
         """Compute the output."""
         raise NotImplementedError(f"{type(self).__name__}.call: must be written by the subclass. Received: no call()")
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of the output, for inputs with a mask (where it holds, they count); None for none.
+
+        A `Sequential` hands masks on from layer to layer; anyone else gives them to `call` with ``mask=``.
+        """
+        if mask is not None and not self.supports_masking:
+            warnings.warn(
+                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a mask attached to it. "
+                "However, this layer does not support masking and will therefore destroy the mask information. "
+                "Downstream layers will not see the mask.",
+                stacklevel=2,
+            )
+        return mask if self.supports_masking else None
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape that `call` gives for inputs of this shape, with None for lengths not known.
@@ -176,12 +199,19 @@ class Layer(Holder):
 
         Args:
             shape: all of it known.
-            initializer: glorot_uniform when None.
+            initializer: when None, glorot_uniform for floats and zeros for others.
+
+        Raises:
+            ValueError: a name in the place of the shape, a bad initializer.
         """
-        from_shape = Initializer.get("glorot_uniform" if initializer is None else initializer)
+        if isinstance(shape, str):
+            raise ValueError(f"add_weight: shape must be a tuple of integers, and name=... last. Received: {shape!r}")
+        dtype = dtype_of(dtype or self.variable_dtype)
+        if initializer is None:
+            initializer = "glorot_uniform" if dtype.kind == "f" else "zeros"
         return Variable(
-            from_shape(tuple(shape), dtype or self.variable_dtype),
-            dtype or self.variable_dtype,
+            Initializer.get(initializer)(tuple(shape), dtype),
+            dtype,
             self.device,
             trainable=trainable,
             name=name,
@@ -280,11 +310,13 @@ class Layer(Holder):
 
     def _check_input(self, inputs: Any) -> None:
         if self.input_spec is not None:
-            self.input_spec.check(inputs.shape, f"Input 0 with name 'None' of layer '{self.name}'")
+            self.input_spec.check(inputs.shape, f"Input 0 with name 'None' of layer '{self.name}'", inputs.data.dtype)
 
 
 class SameShape(Layer):
     """A layer whose output has the shape of its input."""
+
+    supports_masking = True
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)

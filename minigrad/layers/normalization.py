@@ -8,6 +8,7 @@ from minigrad.config import argument, boolean, number
 from minigrad.layers.arguments import constraint, initializer, regularizer
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import SameShape, Shape
+from minigrad.settings import epsilon
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
 
@@ -121,18 +122,31 @@ class BatchNormalization(Normalization):
         )
         self._others = tuple(i for i in range(len(input_shape)) if i != axis)
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False, mask: Any = None) -> Tensor:
         x = self.widened(inputs)
         if not training or not self.trainable:
             mean, variance = self.aligned(self.moving_mean, x), self.aligned(self.moving_variance, x)
             return self.normalized(x - mean, variance)
-        mean = x.mean(self._others, keepdims=True)
+        mean = self.mean(x, mask)
         centered = x - mean
-        variance = (centered * centered).mean(self._others, keepdims=True)
+        variance = self.mean(centered * centered, mask)
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             kept = self.momentum * moving.detach()
             moving.assign(kept + (1 - self.momentum) * now.detach().reshape(-1))
         return self.normalized(centered, variance)
+
+    def mean(self, x: Tensor, mask: Any) -> Tensor:
+        """The mean of each channel, over the positions where the mask (the shape of x without its last axis) holds."""
+        if mask is None:
+            return x.mean(self._others, keepdims=True)
+        if len(mask.shape) != x.ndim - 1:
+            raise ValueError(
+                "The mask provided should be one dimension less than the inputs. Received: "
+                f"mask.shape={mask.shape}, inputs.shape={x.shape}"
+            )
+        weights = self._converted(mask).astype(x.dtype).expand_dims(-1).broadcast_to(x.shape)
+        total = (x * weights).sum(self._others, keepdims=True)
+        return total / (weights.sum(self._others, keepdims=True) + epsilon())
 
 
 class LayerNormalization(Normalization):

@@ -105,6 +105,9 @@ class GlobalAveragePooling1D(GlobalPooling1D):
         mask = (mask if isinstance(mask, Tensor) else Tensor(mask)).astype(inputs.dtype).expand_dims(3 - self.time)
         return (inputs * mask).sum(self.time, self.keepdims) / mask.sum(self.time, self.keepdims)
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        return None
+
 
 class GlobalMaxPooling1D(GlobalPooling1D):
     """The largest over time; steps that tie share the gradient evenly.

@@ -51,7 +51,7 @@ class Window:
         except ValueError as error:
             raise ValueError(
                 f"Computed output size would be zero or negative. Received `inputs shape={input_shape}`, "
-                f"`kernel_size={self.taps}`, `strides={self.strides}`, `padding={self.padding}`, "
+                f"`kernel shape=({self.taps},)`, `strides={self.strides}`, `padding={self.padding}`, "
                 f"`dilation_rate={self.dilation_rate}` in layer {self.name}"
             ) from error
 

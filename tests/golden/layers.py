@@ -30,7 +30,7 @@ import keras
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from layer_samples import SAMPLES, Sample  # noqa: E402
+from layer_samples import SAMPLES, Sample
 
 keras.config.set_floatx("float64")
 
