@@ -1,4 +1,4 @@
-"""Steps by the first and second moment of the gradient."""
+"""Rules by the first and second moments of the gradient: moving averages m of g and v of g^2."""
 
 from __future__ import annotations
 
@@ -7,17 +7,36 @@ from typing import Any
 
 from minigrad.backend import Array, array_module
 from minigrad.config import argument, boolean, number
-from minigrad.optimizers.formulas import lerp
+from minigrad.optimizers.formulas import lerp, norm
 from minigrad.optimizers.optimizer import Optimizer
 from minigrad.variable import Variable
 
 
-class Adam(Optimizer):
-    r"""Adam (Kingma and Ba 2015), in the form before section 2.1 of the paper, with epsilon hat:
+class Moments(Optimizer):
+    """The arguments of the rules with two moments, and what these do first."""
+
+    learning_rate: Any
+    beta_1: float = argument(number, 0.9)
+    beta_2: float = argument(number, 0.999)
+    epsilon: float = argument(number, 1e-7)
+
+    def gather(self, gradient: Array, momentum: Array, velocity: Array) -> None:
+        """Let the gradient into the moments."""
+        lerp(momentum, gradient, 1 - self.beta_1)
+        lerp(velocity, gradient * gradient, 1 - self.beta_2)
+
+
+def corrected_rate(learning_rate: float, t: int, beta_1: float, beta_2: float) -> float:
+    """The learning rate with both moments' bias corrected: what they lack in step t, since they start from 0."""
+    return learning_rate * math.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+
+
+class Adam(Moments):
+    r"""Adam (Kingma and Ba 2015), in the form before section 2.1 of the paper, with its epsilon hat:
 
     .. math:: w \leftarrow w - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \varepsilon}
 
-    where m and v are the moving averages of g and g^2. With amsgrad (Reddi et al. 2018) the greatest v so far.
+    With amsgrad (Reddi et al. 2018), v there is the greatest so far.
 
     >>> w = Variable([1.0, 2.0], name="w")
     >>> Adam(0.5).apply([w.detach()], [w])
@@ -26,9 +45,9 @@ class Adam(Optimizer):
     """
 
     learning_rate: Any
-    beta_1: float = argument(number, 0.9)
-    beta_2: float = argument(number, 0.999)
-    epsilon: float = argument(number, 1e-7)
+    beta_1: float
+    beta_2: float
+    epsilon: float
     amsgrad: bool = argument(boolean, False)
 
     def slot(self, name: str, variable: Variable) -> Array | None:
@@ -43,10 +62,92 @@ class Adam(Optimizer):
         velocity: Array,
         velocity_hat: Array | None = None,
     ) -> None:
-        t, xp = self.iterations + 1, array_module(variable)
-        lerp(momentum, gradient, 1 - self.beta_1)
-        lerp(velocity, gradient * gradient, 1 - self.beta_2)
+        xp = array_module(variable)
+        self.gather(gradient, momentum, velocity)
         if velocity_hat is not None:
             velocity = xp.maximum(velocity_hat, velocity, out=velocity_hat)
-        alpha = learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        alpha = corrected_rate(learning_rate, self.iterations + 1, self.beta_1, self.beta_2)
         variable -= alpha * momentum / (xp.sqrt(velocity) + self.epsilon)
+
+
+def _decay(name: str, value: Any) -> float:
+    if value is None:
+        raise ValueError(f"Argument `{name}` must be a float. Received: {name}=None")
+    return number(name, value)
+
+
+class AdamW(Adam):
+    """Adam with weight decay apart from the gradient (Loshchilov and Hutter 2019)."""
+
+    learning_rate: Any
+    weight_decay: float = argument(_decay, 0.004)
+
+
+class Adamax(Moments):
+    r"""Adam with the infinity norm (Kingma and Ba 2015, section 7.1), where u is the greatest \|g\|, fading:
+
+    .. math:: u \leftarrow \max(\beta_2 u, |g|), \quad
+              w \leftarrow w - \frac{\eta}{1 - \beta_1^t} \frac{m}{u + \varepsilon}
+    """
+
+    def update_step(
+        self, gradient: Array, variable: Array, learning_rate: float, momentum: Array, norm: Array
+    ) -> None:
+        lerp(momentum, gradient, 1 - self.beta_1)
+        norm *= self.beta_2
+        array_module(variable).maximum(norm, abs(gradient), out=norm)
+        variable -= learning_rate / (1 - self.beta_1 ** (self.iterations + 1)) * momentum / (norm + self.epsilon)
+
+
+class Nadam(Moments):
+    r"""Adam with Nesterov's momentum (Dozat 2016), where :math:`\mu_t = \beta_1 (1 - 0.5 \cdot 0.96^t)` and
+    :math:`U_t = \mu_1 \cdots \mu_t`:
+
+    .. math:: w \leftarrow w - \eta \frac{\mu_{t+1} m / (1 - U_{t+1}) + (1 - \mu_t) g / (1 - U_t)}
+                                      {\sqrt{v / (1 - \beta_2^t)} + \varepsilon}
+    """
+
+    def build(self, variables: Any) -> None:
+        if not self.built:
+            super().build(variables)
+            self._u_product = Variable(1.0, "float64", trainable=False, name="u_product")
+            self._state.append(self._u_product)
+
+    def _mu(self, t: int) -> float:
+        return self.beta_1 * (1 - 0.5 * 0.96**t)
+
+    def _update(self, gradients: list[Array], variables: list[Variable], learning_rate: float) -> None:
+        self._u_product.assign(self._u_product.item() * self._mu(self.iterations + 1))  # once for all variables
+        super()._update(gradients, variables, learning_rate)
+
+    def update_step(
+        self, gradient: Array, variable: Array, learning_rate: float, momentum: Array, velocity: Array
+    ) -> None:
+        t, u = self.iterations + 1, self._u_product.item()
+        mu, mu_next = self._mu(t), self._mu(t + 1)
+        self.gather(gradient, momentum, velocity)
+        ahead = mu_next / (1 - u * mu_next) * momentum + (1 - mu) / (1 - u) * gradient
+        root = array_module(variable).sqrt(velocity / (1 - self.beta_2**t))
+        variable -= learning_rate * ahead / (root + self.epsilon)
+
+
+class Lamb(Moments):
+    r"""Adam's direction u, as long as the variable itself, times the learning rate (You et al. 2020):
+
+    .. math:: u = \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \varepsilon}, \quad
+              w \leftarrow w - \eta \frac{\|w\|}{\|u\|} u
+
+    Where either norm is 0, their quotient counts as 1.
+    """
+
+    def update_step(
+        self, gradient: Array, variable: Array, learning_rate: float, momentum: Array, velocity: Array
+    ) -> None:
+        t, xp = self.iterations + 1, array_module(variable)
+        self.gather(gradient, momentum, velocity)
+        root = xp.sqrt(velocity / (1 - self.beta_2**t))
+        direction = momentum / (1 - self.beta_1**t) / (root + self.epsilon)
+        length, reach = norm([variable]), norm([direction])
+        both = (length > 0) & (reach > 0)
+        ratio = xp.where(both, length, 1) / xp.where(both, reach, 1)
+        variable -= learning_rate * ratio * direction

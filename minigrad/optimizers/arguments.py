@@ -1,11 +1,13 @@
-"""The arguments that every optimizer has, and their checks."""
+"""The arguments that every optimizer has, their checks, and how an optimizer is found by name."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from minigrad.config import Configurable, argument, boolean, number
+from minigrad.config import Configurable, argument, boolean, number, snake_case
+from minigrad.layers.layer import unique_name
 from minigrad.optimizers.schedules import LearningRateSchedule
 
 
@@ -57,3 +59,38 @@ class OptimizerArguments(Configurable, family="optimizer", module="keras.optimiz
     loss_scale_factor: float | None = argument(number_or_none, None)
     gradient_accumulation_steps: int | None = argument(_integer_from(2), None)
     name: str | None = argument(default=None)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if kwargs.pop("decay", None) is not None:
+            warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=2)
+        super().__init__(*args, **kwargs)
+
+    def __post_init__(self) -> None:
+        if sum(limit is not None for limit in (self.clipnorm, self.clipvalue, self.global_clipnorm)) > 1:
+            raise ValueError(
+                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: "
+                f"clipnorm={self.clipnorm}, clipvalue={self.clipvalue}, global_clipnorm={self.global_clipnorm}"
+            )
+        if self.name is None:
+            self.name = unique_name(snake_case(type(self).__name__))
+
+    @classmethod
+    def get(cls, identifier: Any) -> Any:
+        """The optimizer that ``identifier`` names, in any case or by a config; an optimizer itself; None is None.
+
+        Raises:
+            ValueError: it names no optimizer.
+        """
+        if identifier is None or isinstance(identifier, OptimizerArguments):
+            return identifier
+        if isinstance(identifier, str):
+            identifier = {"class_name": identifier}
+        if not isinstance(identifier, Mapping):
+            raise ValueError(f"Could not interpret {cls._family} identifier: {identifier}")
+        return cls.deserialize(identifier)
+
+    @classmethod
+    def deserialize(cls, config: Mapping[str, Any]) -> Any:
+        name = str(config.get("class_name") if isinstance(config, Mapping) else None).lower()
+        known = {member.lower(): member for member in cls._members}
+        return super().deserialize({**config, "class_name": known[name]} if name in known else config)

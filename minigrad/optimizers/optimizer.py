@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any
 
-from minigrad.backend import Array, array_module, asarray, device_of, filled_like, move
-from minigrad.config import plain, snake_case
-from minigrad.layers.layer import unique_name
-from minigrad.optimizers.arguments import OptimizerArguments
+from minigrad.backend import Array, array_module, asarray, device_of, filled_like
 from minigrad.optimizers.formulas import lerp, norm, shrink
-from minigrad.optimizers.schedules import LearningRateSchedule
+from minigrad.optimizers.state import OptimizerState, check_variables
 from minigrad.tape import describe
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
 
 
-class Optimizer(OptimizerArguments):
+class Optimizer(OptimizerState):
     """A rule that changes variables by their gradients.
 
     A subclass writes `update_step`. The parameters that this has after the learning rate are arrays which the
@@ -56,56 +52,10 @@ class Optimizer(OptimizerArguments):
         ValueError: an unknown argument or a bad value, named.
     """
 
-    _slot_names: ClassVar[dict[str, bool]] = {}  # what update_step keeps, and whether it can do without
-    _learning_rate: Any = None
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        parameters = list(inspect.signature(cls.update_step).parameters.values())[4:]
-        cls._slot_names = {
-            p.name: p.default is not p.empty for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if kwargs.pop("decay", None) is not None:
-            warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=2)
-        super().__init__(*args, **kwargs)
-
     def __post_init__(self) -> None:
-        if sum(limit is not None for limit in (self.clipnorm, self.clipvalue, self.global_clipnorm)) > 1:
-            raise ValueError(
-                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: "
-                f"clipnorm={self.clipnorm}, clipvalue={self.clipvalue}, global_clipnorm={self.global_clipnorm}"
-            )
-        if self.name is None:
-            self.name = unique_name(snake_case(type(self).__name__))
-        self.built = False
-        self._iterations = Variable(0, "int64", trainable=False, name="iteration")
-        self._state: list[Variable] = []
-        self._trainable_variables: list[Variable] = []
-        self._positions: dict[Variable, int] = {}
-        self._slots: list[dict[str, Variable]] = []
-        self._model_variables_moving_average: list[Variable] = []
-        self._accumulated_gradients: list[Variable] = []
-        self._undecayed: set[Variable] = set()
+        super().__post_init__()
+        self._undecayed: frozenset[Variable] = frozenset()
         self._undecayed_names: tuple[str, ...] = ()
-
-    # ------------------------------------------------------------------ what a subclass writes
-
-    def update_step(self, gradient: Array, variable: Array, learning_rate: float, *slots: Any, **named: Any) -> None:
-        """Change ``variable`` and its slots in place by the formula of the rule: arrays of one shape and dtype.
-
-        The gradient must stay as it is. ``self.iterations + 1`` counts the updates from 1.
-        """
-        raise NotImplementedError(
-            f"{type(self).__name__}.update_step: must be written by the subclass. Received: no update_step()"
-        )
-
-    def slot(self, name: str, variable: Variable) -> Array | None:
-        """The first value of the slot ``name`` of ``variable``; None where `update_step` can do without."""
-        return filled_like(variable.data, 0)
-
-    # ------------------------------------------------------------------ one update
 
     def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None) -> None:
         """Change the variables by their gradients; nothing is changed if one of them does not fit.
@@ -125,7 +75,7 @@ class Optimizer(OptimizerArguments):
         if self.loss_scale_factor:
             gradients = [g / self.loss_scale_factor for g in gradients]
         if self.gradient_accumulation_steps:
-            gradients = self._accumulated(gradients, variables)
+            gradients = self._accumulated(gradients, variables, self.gradient_accumulation_steps)
         if gradients:
             gradients = self._clip_gradients(gradients)
             self._apply_weight_decay(variables, learning_rate)
@@ -157,6 +107,36 @@ class Optimizer(OptimizerArguments):
         for variable in trained:
             variable.grad = None
 
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss times `loss_scale_factor`: what to take gradients of, if there is such a factor."""
+        return loss * self.loss_scale_factor if self.loss_scale_factor else loss
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Spare these variables the weight decay, and those in whose name one of the patterns is found.
+
+        Raises:
+            ValueError: the optimizer is built.
+        """
+        if self.built:
+            raise ValueError("`exclude_from_weight_decay()` can only be configured before the optimizer is built.")
+        self._undecayed = frozenset(var_list or ())
+        self._undecayed_names = tuple(var_names or ())
+
+    def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
+        """With `use_ema`, let the variables become their averages: the last act of training.
+
+        Raises:
+            ValueError: a variable that the optimizer was not built with.
+        """
+        if self.use_ema:
+            variables = list(var_list)
+            for variable, i in zip(variables, self._positions_of(variables), strict=True):
+                variable.assign(self._model_variables_moving_average[i])
+
+    # ------------------------------------------------------------------ the parts of the recipe, in its order
+
     def _checked(self, grads: list[Any], given: Iterable[Variable] | None) -> tuple[list[Array], list[Variable]]:
         """The gradients that exist, as arrays that fit, and their variables."""
         variables = self._trainable_variables if given is None else list(given)
@@ -172,23 +152,20 @@ class Optimizer(OptimizerArguments):
                 "apply: there must be one gradient, or None, for each variable. "
                 f"Received: {len(grads)} gradients, {len(variables)} variables"
             )
-        _check_variables(variables)
+        check_variables(variables)
         if self.built:
             self._positions_of(variables)
         pairs = [(_fitted(g, v), v) for g, v in zip(grads, variables, strict=True) if g is not None]
         if not pairs:
             raise ValueError("No gradients provided for any variable.")
         if missing := [v.path for g, v in zip(grads, variables, strict=True) if g is None]:
-            warnings.warn(
-                f"Gradients do not exist for variables {missing} when minimizing the loss.", stacklevel=3
-            )
+            warnings.warn(f"Gradients do not exist for variables {missing} when minimizing the loss.", stacklevel=3)
         self.build(variables)
         self._follow()
         return [g for g, _ in pairs], [v for _, v in pairs]
 
-    def _accumulated(self, gradients: list[Array], variables: list[Variable]) -> list[Array]:
+    def _accumulated(self, gradients: list[Array], variables: list[Variable], n: int) -> list[Array]:
         """At every n-th call the means of n gradients; before that none, they are added up."""
-        n = self.gradient_accumulation_steps or 1
         complete = (self._iterations.item() + 1) % n == 0
         sums = [self._accumulated_gradients[i] for i in self._positions_of(variables)]
         totals = [g + so_far.data for g, so_far in zip(gradients, sums, strict=True)]
@@ -213,15 +190,16 @@ class Optimizer(OptimizerArguments):
         """Take from each variable that is not excluded, the bias too, its share."""
         learning_rate = self.learning_rate if learning_rate is None else learning_rate
         for variable in variables:
-            if decay := self._weight_decay_of(variable):
+            excluded = variable in self._undecayed or any(
+                re.search(name, variable.name) for name in self._undecayed_names
+            )
+            decay = self._weight_decay_of(variable)
+            if decay and not excluded:
                 w = variable.writable()
                 w -= (decay * learning_rate) * w
                 variable.assign(w)
 
     def _weight_decay_of(self, variable: Variable) -> float | None:
-        """The share that ``variable`` loses, before the learning rate."""
-        if variable in self._undecayed or any(re.search(name, variable.name) for name in self._undecayed_names):
-            return None
         return self.weight_decay
 
     def _update(self, gradients: list[Array], variables: list[Variable], learning_rate: float) -> None:
@@ -229,7 +207,7 @@ class Optimizer(OptimizerArguments):
         for gradient, variable, i in zip(gradients, variables, self._positions_of(variables), strict=True):
             w = variable.writable()
             slots = {name: slot.writable() for name, slot in self._slots[i].items()}
-            self.update_step(gradient, w, learning_rate, **slots)
+            self.update_step(gradient, w, learning_rate, **{**dict.fromkeys(self._slot_names), **slots})
             variable.assign(w)
             for name, array in slots.items():
                 self._slots[i][name].assign(array)
@@ -243,189 +221,6 @@ class Optimizer(OptimizerArguments):
             average.assign(array)
         if self.ema_overwrite_frequency and (self.iterations + 1) % self.ema_overwrite_frequency == 0:
             self.finalize_variable_values(self._trainable_variables)
-
-    # ------------------------------------------------------------------ state
-
-    def build(self, variables: Iterable[Variable]) -> None:
-        """Create the state for these variables; the first `apply` does it, if nobody did.
-
-        Raises:
-            TypeError: something that is no Variable of floats.
-            ValueError: a variable given twice.
-        """
-        if self.built:
-            return
-        variables = list(variables)
-        _check_variables(variables)
-        state: list[Variable] = []
-
-        def kept(variable: Variable, name: str, first: Array) -> Variable:
-            state.append(Variable(first, trainable=False, name=f"{variable.path.replace('/', '_')}_{name}"))
-            return state[-1]
-
-        def zeros(name: str, wanted: Any) -> list[Variable]:
-            return [kept(variable, name, filled_like(variable.data, 0)) for variable in variables if wanted]
-
-        averages = zeros("average", self.use_ema)
-        sums = zeros("gradient_accumulator", self.gradient_accumulation_steps)
-        slots: list[dict[str, Variable]] = [{} for _ in variables]
-        required = [name for name, optional in self._slot_names.items() if not optional]
-        for names in (required, *([name] for name, optional in self._slot_names.items() if optional)):
-            for variable, own in zip(variables, slots, strict=True):  # in the order of Keras
-                firsts = {name: self.slot(name, variable) for name in names}
-                own |= {name: kept(variable, name, first) for name, first in firsts.items() if first is not None}
-        self._state = state
-        self._model_variables_moving_average, self._accumulated_gradients, self._slots = averages, sums, slots
-        self._trainable_variables = variables
-        self._positions = {variable: i for i, variable in enumerate(variables)}
-        self.built = True
-
-    @property
-    def variables(self) -> list[Variable]:
-        """The state: the count of calls, the learning rate if it is a number, then what is kept for the variables."""
-        rates = [self._learning_rate] if isinstance(self._learning_rate, Variable) else []
-        return [self._iterations, *rates, *self._state]
-
-    @property
-    def iterations(self) -> int:
-        """How many updates were made."""
-        return self._iterations.item() // (self.gradient_accumulation_steps or 1)
-
-    @property
-    def learning_rate(self) -> float:
-        """The present learning rate. A schedule is asked for it with the count of calls, a function without argument.
-
-        Raises:
-            TypeError: set to a number where a schedule decides.
-        """
-        if isinstance(self._learning_rate, LearningRateSchedule):
-            return float(self._learning_rate(self._iterations.item()))
-        return float(self._learning_rate() if callable(self._learning_rate) else self._learning_rate)
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        if callable(value):
-            self._learning_rate = value
-        elif isinstance(self._learning_rate, LearningRateSchedule):
-            raise TypeError(
-                "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` constructor "
-                "argument, hence its learning rate is not settable. If you need the learning rate to be settable, you "
-                "should instantiate the optimizer with a float `learning_rate` argument."
-            )
-        elif isinstance(self._learning_rate, Variable):
-            self._learning_rate.assign(value)
-        else:
-            self._learning_rate = Variable(float(value), "float64", trainable=False, name="learning_rate")
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Assign `variables`, in their order; none when one does not fit.
-
-        Raises:
-            ValueError: the optimizer is not built; a wrong count or shape.
-        """
-        if not self.built:
-            raise ValueError(
-                "You are calling `set_weights()` on an optimizer that has not yet been built. Please call "
-                "`optimizer.build(trainable_variables)` to create the optimizer weights before calling `set_weights()`."
-            )
-        own = self.variables
-        arrays = [weight.data if isinstance(weight, Tensor) else asarray(weight) for weight in weights]
-        if [array.shape for array in arrays] != [variable.shape for variable in own]:
-            raise ValueError(
-                "set_weights: the weights must have the shapes of `variables`. "
-                f"Received: shapes={[array.shape for array in arrays]}, own shapes={[v.shape for v in own]}"
-            )
-        for variable, array in zip(own, arrays, strict=True):
-            variable.assign(move(array, variable.device))
-
-    def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
-        """With `use_ema`, let the variables become their averages: the last act of training.
-
-        Raises:
-            ValueError: a variable that the optimizer was not built with.
-        """
-        if self.use_ema:
-            variables = list(var_list)
-            for variable, i in zip(variables, self._positions_of(variables), strict=True):
-                variable.assign(self._model_variables_moving_average[i])
-
-    def exclude_from_weight_decay(
-        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
-    ) -> None:
-        """Spare these variables the weight decay, and those in whose name one of the patterns is found.
-
-        Raises:
-            ValueError: the optimizer is built.
-        """
-        if self.built:
-            raise ValueError(
-                "`exclude_from_weight_decay()` can only be configured before the optimizer is built."
-            )
-        self._undecayed = set(var_list or ())
-        self._undecayed_names = tuple(var_names or ())
-
-    def scale_loss(self, loss: Any) -> Any:
-        """The loss times `loss_scale_factor`: what to take gradients of, if there is such a factor."""
-        return loss * self.loss_scale_factor if self.loss_scale_factor else loss
-
-    def _positions_of(self, variables: Iterable[Variable]) -> list[int]:
-        """Where the variables stand among those that the optimizer was built with."""
-        for variable in variables:
-            if variable not in self._positions:
-                raise ValueError(
-                    f"Unknown variable: {variable.path}. This optimizer can only be called for the variables it was "
-                    "originally built with. When working with a new set of variables, you should recreate a new "
-                    "optimizer instance."
-                )
-        return [self._positions[variable] for variable in variables]
-
-    def _follow(self) -> None:
-        """The state moves to where its variable has moved."""
-        for i, variable in enumerate(self._trainable_variables):
-            averages, sums = self._model_variables_moving_average, self._accumulated_gradients
-            for state in (*self._slots[i].values(), *averages[i : i + 1], *sums[i : i + 1]):
-                if state.device != variable.device:
-                    state.replace(move(state.data, variable.device))
-
-    # ------------------------------------------------------------------ config
-
-    def get_config(self) -> dict[str, Any]:
-        rate = self._learning_rate
-        return {"learning_rate": plain(rate) if callable(rate) else rate.item(), **super().get_config()}
-
-    def _config_names(self) -> list[str]:
-        return [name for name in super()._config_names() if name != "learning_rate"]
-
-    @classmethod
-    def get(cls, identifier: Any) -> Any:
-        """The optimizer that ``identifier`` names, in any case or by a config; an optimizer itself; None is None.
-
-        Raises:
-            ValueError: it names no optimizer.
-        """
-        if identifier is None or isinstance(identifier, Optimizer):
-            return identifier
-        if isinstance(identifier, str):
-            identifier = {"class_name": identifier}
-        if not isinstance(identifier, Mapping):
-            raise ValueError(f"Could not interpret optimizer identifier: {identifier}")
-        return cls.deserialize(identifier)
-
-    @classmethod
-    def deserialize(cls, config: Mapping[str, Any]) -> Any:
-        name = str(config.get("class_name") if isinstance(config, Mapping) else None).lower()
-        known = {member.lower(): member for member in cls._members}
-        return super().deserialize({**config, "class_name": known[name]} if name in known else config)
-
-
-def _check_variables(variables: list[Any]) -> None:
-    for variable in variables:
-        if not isinstance(variable, Variable) or variable.dtype.kind != "f":
-            raise TypeError(f"optimizer: variables must be Variables of floats. Received: {variable!r}")
-    if len(set(variables)) < len(variables):
-        raise ValueError(
-            f"optimizer: a variable must be given once. Received: variables={[v.path for v in variables]}"
-        )
 
 
 def _fitted(gradient: Any, variable: Variable) -> Array:
