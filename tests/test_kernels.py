@@ -40,7 +40,7 @@ def random_case(rng: np.random.Generator) -> tuple[Geometry, int, int, int]:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("seed", range(3))
 def test_kernels_equal_their_definition(seed: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "MIN_WORK", 1 if threads > 1 else 1 << 60)
+    monkeypatch.setattr(parallel, "MIN_WORK", 1e-6 if threads > 1 else 1e9)
     before = get_num_threads()
     set_num_threads(threads)
     rng = np.random.default_rng(seed)
@@ -94,7 +94,7 @@ def test_slices_cover_the_whole_and_run_side_by_side(monkeypatch: pytest.MonkeyP
 
 def test_little_work_stays_in_this_thread() -> None:
     threads = []
-    parallel.for_slices(lambda part: threads.append(threading.current_thread()), 10, parallel.MIN_WORK - 1)
+    parallel.for_slices(lambda part: threads.append(threading.current_thread()), 10, 0.9 * parallel.MIN_WORK)
     assert threads == [threading.current_thread()]
 
 

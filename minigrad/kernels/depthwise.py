@@ -28,6 +28,7 @@ LAYOUTS = ("NLC", "NCL")
 _BLOCK = 1024  # elements of an innermost loop of the convolution: long enough to pay for its start, short for the cache
 _LONG_BLOCK = 8192  # likewise of the kernel gradient, which sums over blocks
 _TILE = 1 << 19  # bytes of input that one tile of the batch takes
+_SPEED = 6000  # multiply-adds a microsecond, about, on one core
 
 
 def time_axis(layout: str) -> int:
@@ -136,7 +137,7 @@ def _over_batch(tile: Any, x: Array, work: int) -> None:
         for start in range(n.start, n.stop, rows):
             tile(slice(start, min(start + rows, n.stop)))
 
-    parallel.for_slices(part, len(x), work)
+    parallel.for_slices(part, len(x), work / _SPEED)
 
 
 def _convolve(x: Array, w: Array, stride: int, dilation: int, y: Array, layout: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-MIN_WORK = 400_000  # multiply-adds below which handing work to another thread costs more than it saves
+MIN_WORK = 150.0  # microseconds of work a part: below, waking another thread costs more than it saves
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -97,9 +97,11 @@ class _Blas:
 _blas = _Blas()
 
 
-def for_slices(run: Callable[[slice], None], total: int, work: int) -> None:
-    """Call ``run`` on slices that cover range(total), side by side when ``work`` multiply-adds are worth it."""
-    parts = min(_threads, total, work // MIN_WORK)
+def for_slices(run: Callable[[slice], None], total: int, work: float) -> None:
+    """Call ``run`` on slices that cover range(total), side by side if ``work``, about how many microseconds one
+    thread would take, is worth it.
+    """
+    parts = min(_threads, total, int(work / MIN_WORK))
     if parts <= 1 or getattr(_inside, "pool", False):
         run(slice(0, total))
         return

@@ -11,6 +11,8 @@ Attributes, the same for all three: ``stride``, ``dilation``, ``padding`` = zero
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from minigrad.backend import Array
 from minigrad.kernels import depthwise
 from minigrad.kernels.geometry import Geometry
@@ -22,11 +24,15 @@ def _checked(
     **arrays: Array,
 ) -> Geometry:
     """The geometry, once every shape fits it. ``arrays`` are two of x, w, g."""
-    received = ", ".join(f"{name}={describe(array)}" for name, array in arrays.items())
+
+    def refuse(what: str) -> NoReturn:
+        received = ", ".join(f"{name}={describe(array)}" for name, array in arrays.items())
+        raise ValueError(f"{who}: {what}. Received: {received}")
+
     if layout not in depthwise.LAYOUTS:
         raise ValueError(f"{who}: layout must be one of {depthwise.LAYOUTS}. Received: layout={layout!r}")
     if any(array.ndim != 3 for array in arrays.values()):
-        raise ValueError(f"{who}: every argument must have 3 axes. Received: {received}")
+        refuse("every argument must have 3 axes")
     try:
         geometry = Geometry(length, taps, stride, dilation, padding)
     except ValueError as error:
@@ -34,13 +40,13 @@ def _checked(
     axis = depthwise.channel_axis(layout)
     x, w, g = arrays.get("x"), arrays.get("w"), arrays.get("g")
     if x is not None and w is not None and x.shape[axis] != w.shape[1]:
-        raise ValueError(f"{who}: x and w must have the same number of channels. Received: {received}")
+        refuse("x and w must have the same number of channels")
     if g is not None and w is not None and g.shape[axis] != w.shape[1] * w.shape[2]:
-        raise ValueError(f"{who}: g must have C*M channels, where w is (K, C, M). Received: {received}")
+        refuse("g must have C*M channels, where w is (K, C, M)")
     if g is not None and x is not None and (g.shape[0] != x.shape[0] or g.shape[axis] % max(x.shape[axis], 1)):
-        raise ValueError(f"{who}: g must have the batch of x and C*M channels. Received: {received}")
+        refuse("g must have the batch of x and C*M channels")
     if g is not None and g.shape[depthwise.time_axis(layout)] != geometry.out_length:
-        raise ValueError(f"{who}: g must have {geometry.out_length} time steps. Received: {received}")
+        refuse(f"g must have {geometry.out_length} time steps")
     return geometry
 
 
