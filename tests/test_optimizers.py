@@ -171,7 +171,22 @@ def test_gradients_of_two_dtypes_are_clipped_together() -> None:
     SGD(1.0, global_clipnorm=1.0).apply([wide.value, narrow.value], [wide, narrow])
     close(wide, [2.4])
     close(narrow, [3.2])
-    assert (wide.dtype, narrow.dtype) == (np.float64, np.float32)
+    clipped = SGD(global_clipnorm=1.0)._clip_gradients([wide, narrow])
+    assert [g.dtype for g in clipped] == [wide.dtype, narrow.dtype] == [np.float64, np.float32]
+
+
+def test_a_rule_is_given_the_gradient_in_the_dtype_of_its_variable() -> None:
+    class Spy(SGD):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: float) -> None:
+            assert type(learning_rate) is float
+            assert gradient.dtype == variable.dtype == np.float32
+            variable -= gradient
+
+    w = variable()
+    Spy().apply([np.ones((2, 2), "float64")], [w])
+    Spy(learning_rate=lambda: np.float32(1)).apply([np.ones((2, 2), "int8")], [w])
+    Spy(loss_scale_factor=np.pi).apply([[[np.pi, np.pi], [np.pi, np.pi]]], [w])
+    close(w, [[-2.0, -1.0], [0.0, 1.0]])
 
 
 def test_weight_decay_takes_the_bias_too_unless_excluded() -> None:
@@ -336,6 +351,16 @@ def test_a_gradient_that_does_not_fit_changes_nothing(gradient: Any, error: type
     with pytest.raises(error, match=message):
         optimizer.apply([ONES, gradient], [first, second])
     assert [v.tolist() for v in (first, second, *optimizer.variables)] == before
+
+
+def test_an_unknown_variable_changes_nothing() -> None:
+    known = variable()
+    optimizer = SGD(weight_decay=0.5)
+    optimizer.apply([ONES], [known])
+    before = [v.tolist() for v in (known, *optimizer.variables)]
+    with pytest.raises(ValueError, match="Unknown variable: other"):
+        optimizer.apply([ONES, ONES], [known, variable(name="other")])
+    assert [v.tolist() for v in (known, *optimizer.variables)] == before
 
 
 def test_a_learning_rate_that_fails_changes_nothing() -> None:

@@ -17,12 +17,12 @@ from minigrad.variable import Variable
 class OptimizerState(OptimizerArguments):
     """The state of an optimizer: Variables in one list, `variables`, that can be looked at, saved and assigned."""
 
-    _slot_names: ClassVar[dict[str, bool]] = {}  # what update_step keeps, and whether it has a default
+    _slot_names: ClassVar[dict[str, bool]] = {}  # the slots that update_step asks for, and which have a default
     _learning_rate: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        parameters = list(inspect.signature(cls.update_step).parameters.values())[4:]
+        _self, _gradient, _variable, _rate, *parameters = inspect.signature(cls.update_step).parameters.values()
         cls._slot_names = {
             p.name: p.default is not p.empty for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         }
