@@ -163,7 +163,8 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         own = {"name": self.name, "trainable": self.trainable, "dtype": self._policy}
-        return own | {"layers": [serialize(layer) for layer in self._children()]}
+        built = {"build_input_shape": self._build_shape} if self.built else {}
+        return own | {"layers": [serialize(layer) for layer in self._children()]} | built
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

@@ -34,6 +34,8 @@ class Conv1D(Convolution):
     ((2, 10, 4), (3, 3, 4))
     """
 
+    aliases = ("Convolution1D",)
+
     filters: int
     kernel_size: tuple[int]
     strides: tuple[int]

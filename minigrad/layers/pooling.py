@@ -47,6 +47,8 @@ class MaxPooling1D(Pooling1D):
     [3.0, 5.0]
     """
 
+    aliases = ("MaxPool1D",)
+
     def call(self, inputs: Tensor) -> Tensor:
         padding = self.geometry(inputs.shape).padding
         return ops.max_pool1d(
@@ -60,6 +62,8 @@ class AveragePooling1D(Pooling1D):
     >>> AveragePooling1D(2, padding="same")(Tensor([1.0, 3.0, 5.0]).reshape(1, 3, 1)).reshape(-1).tolist()
     [2.0, 5.0]
     """
+
+    aliases = ("AvgPool1D",)
 
     def call(self, inputs: Tensor) -> Tensor:
         geometry = self.geometry(inputs.shape)
@@ -99,6 +103,8 @@ class GlobalAveragePooling1D(GlobalPooling1D):
     [[2.0]]
     """
 
+    aliases = ("GlobalAvgPool1D",)
+
     def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
         if mask is None:
             return inputs.mean(self.time, keepdims=self.keepdims)
@@ -115,6 +121,8 @@ class GlobalMaxPooling1D(GlobalPooling1D):
     >>> GlobalMaxPooling1D()(Tensor([[[1.0], [3.0]]])).tolist()
     [[3.0]]
     """
+
+    aliases = ("GlobalMaxPool1D",)
 
     def call(self, inputs: Tensor) -> Tensor:
         return inputs.max(self.time, keepdims=self.keepdims)

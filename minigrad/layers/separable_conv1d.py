@@ -48,6 +48,8 @@ class SeparableConv1D(DepthwiseConvolution):
     52
     """
 
+    aliases = ("SeparableConvolution1D",)
+
     filters: int
     kernel_size: tuple[int]
     strides: tuple[int]
@@ -85,6 +87,3 @@ class SeparableConv1D(DepthwiseConvolution):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.out_shape(input_shape, self.filters)
-
-
-SeparableConvolution1D = SeparableConv1D
