@@ -13,6 +13,7 @@ from minigrad import (
     regularizers,
     settings,
 )
+from minigrad.anomaly import detect_anomaly
 from minigrad.gradcheck import gradcheck
 from minigrad.kernels.parallel import get_num_threads, set_num_threads
 from minigrad.layers import Layer, clear_session
@@ -22,7 +23,8 @@ from minigrad.tape import Op, grad, no_grad, op
 from minigrad.tensor import Tensor
 
 __all__ = [
-    "Layer", "Model", "Op", "Sequential", "Tensor", "activations", "clear_session", "constraints", "functional",
-    "get_num_threads", "grad", "gradcheck", "initializers", "layers", "losses", "models", "no_grad", "op", "ops",
-    "optimizers", "regularizers", "set_num_threads", "set_random_seed", "settings",
+    "Layer", "Model", "Op", "Sequential", "Tensor", "activations", "clear_session", "constraints",
+    "detect_anomaly", "functional", "get_num_threads", "grad", "gradcheck", "initializers", "layers", "losses",
+    "models", "no_grad", "op", "ops", "optimizers", "regularizers", "set_num_threads", "set_random_seed",
+    "settings",
 ]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,9 @@ from minigrad.backend import Array, array_types, asarray, device_of, filled_like
 _births = itertools.count()
 _recording: ContextVar[bool] = ContextVar("minigrad_recording", default=True)
 _by_birth = attrgetter("birth")
+_watcher: ContextVar[Any] = ContextVar("minigrad_watcher", default=None)
+_watchers = 0  # how many there are in all threads: asked first at every call, since a global costs next to nothing
+_watchers_lock = threading.Lock()
 value_types: set[type] = set()  # Value and its subclasses: asking a set is faster than isinstance
 
 
@@ -49,6 +53,24 @@ def no_grad() -> Any:
     False
     """
     return _recording_set(False)
+
+
+@contextmanager
+def watching(watcher: Callable[[Op, tuple[Any, ...], dict[str, Any]], Any]) -> Iterator[None]:
+    """A context in which each call of an op in this thread becomes ``watcher(op, inputs, attributes)``.
+
+    The watcher, while it runs unwatched, calls the op and returns its output.
+    """
+    global _watchers
+    with _watchers_lock:
+        _watchers += 1
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+        with _watchers_lock:
+            _watchers -= 1
 
 
 class Node:
@@ -224,6 +246,12 @@ class Op:
         return -1
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
+        if _watchers and (watcher := _watcher.get()) is not None:
+            token = _watcher.set(None)
+            try:
+                return watcher(self, inputs, attributes)
+            finally:
+                _watcher.reset(token)
         arrays = []
         parents = []
         pattern = 0  # bit i tells whether input i requires gradients

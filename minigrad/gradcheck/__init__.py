@@ -1,6 +1,12 @@
 """The gradient-check laboratory: numeric derivatives, the check, and a report that tells what is wrong."""
 
+from minigrad.gradcheck.adjoint import adjointcheck
 from minigrad.gradcheck.check import gradcheck
-from minigrad.gradcheck.report import Finding, GradcheckError, GradcheckReport
+from minigrad.gradcheck.devices import compare_devices
+from minigrad.gradcheck.layer import check_layer
+from minigrad.gradcheck.report import Culprit, Finding, GradcheckError, GradcheckReport
 
-__all__ = ["Finding", "GradcheckError", "GradcheckReport", "gradcheck"]
+__all__ = [
+    "Culprit", "Finding", "GradcheckError", "GradcheckReport", "adjointcheck", "check_layer", "compare_devices",
+    "gradcheck",
+]

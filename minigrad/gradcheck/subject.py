@@ -23,33 +23,33 @@ class Differentiable(Protocol):
 
     labels: list[str]
     arrays: list[Array]
+    dtypes: list[Any]
 
-    def outputs(self, leaves: list[Tensor], record: bool) -> list[Tensor]:
-        """The outputs at ``leaves``; with ``record`` they can be differentiated with respect to them."""
+    def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
+        """The outputs at ``leaves``, which can be differentiated with respect to them, if ``create_graph``."""
 
 
 def values(subject: Differentiable, arrays: list[Array]) -> Any:
     """All outputs at ``arrays``, as one vector on the host."""
-    return flat([y.data for y in subject.outputs([leaf(x) for x in arrays], record=False)])
+    return _vector(subject.outputs([leaf(x) for x in arrays], create_graph=False))
 
 
-def flat(arrays: list[Array]) -> Any:
-    """Arrays one after the other, as one vector on the host."""
-    vectors = [to_host(array).reshape(-1) for array in arrays]
-    return vectors[0] if len(vectors) == 1 else host.concatenate([host.zeros(0), *vectors])
+def _vector(outputs: list[Tensor]) -> Any:
+    vectors = [y.numpy().reshape(-1) for y in outputs]
+    return vectors[0] if len(vectors) == 1 else host.concatenate(vectors)
 
 
 class Pullback:
     """One recorded run of a subject, from which the gradient for any weighting of its outputs can be asked."""
 
-    def __init__(self, subject: Differentiable) -> None:
-        self.leaves = [leaf(x) for x in subject.arrays]
-        self.outputs = subject.outputs(self.leaves, record=True)
-        self.size = sum(y.size for y in self.outputs)
+    def __init__(self, subject: Differentiable, arrays: list[Array] | None = None) -> None:
+        self.leaves = [leaf(x) for x in (subject.arrays if arrays is None else arrays)]
+        self.outputs = subject.outputs(self.leaves, create_graph=True)
+        self.center = _vector(self.outputs)
 
     def __call__(self, weights: Any) -> list[Any]:
         """The gradients of ``weights @ outputs``, as host vectors, one for each input."""
-        total = [host.zeros(x.size) for x in self.leaves]
+        total: list[Any] = [0.0] * len(self.leaves)
         start = 0
         for y in self.outputs:
             part = weights[start : start + y.size].reshape(y.shape).astype(y.dtype)
@@ -63,11 +63,19 @@ class Pullback:
         seen: set[Any] = {y.node for y in self.outputs if y.node is not None}
         stack = list(seen)
         while stack:
-            node = stack.pop()
-            fresh = {parent for parent in node.parents if parent is not None} - seen
+            fresh = {parent for parent in stack.pop().parents if parent is not None} - seen
             seen |= fresh
             stack += [parent for parent in fresh if isinstance(parent, Node)]
         return [x.node in seen for x in self.leaves]
+
+    def place(self, row: int) -> tuple[int, ...]:
+        """Where an element of the vector stands: its index, behind the number of the output if there are several."""
+        for number, y in enumerate(self.outputs):
+            if row < y.size:
+                index = unravel(row, y.shape)
+                return index if len(self.outputs) == 1 else (number, *index)
+            row -= y.size
+        raise IndexError(row)
 
 
 class Subject:
@@ -89,8 +97,8 @@ class Subject:
                 continue
             if array.dtype.kind == "c" or array.dtype.itemsize < 4:
                 raise TypeError(
-                    f"gradcheck: inputs must be float32 or float64, which leave digits for a difference; convert with "
-                    f".astype('float32'). Received: {label}={describe(array)}"
+                    "gradcheck: inputs must be float32 or float64, whose digits leave room for a difference; convert "
+                    f"with .astype('float32'). Received: {label}={describe(array)}"
                 )
             self.labels.append(label)
             self.dtypes.append(array.dtype)
@@ -98,33 +106,36 @@ class Subject:
         if not self.arrays:
             raise TypeError(f"gradcheck: one input at least must be floating. Received: inputs={inputs!r}")
 
-    def outputs(self, leaves: list[Tensor], record: bool) -> list[Tensor]:
-        """What f returns at ``leaves``. It is recorded in any case, for f may itself ask for gradients."""
-        stream = iter(leaves)
-        args, kwargs = _rebuilt(self.tree, stream)
+    def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
+        """What f returns at ``leaves``, recorded in any case, for f may itself ask for gradients."""
+        args, kwargs = _rebuilt(self.tree, iter(leaves))
         outputs: list[Tensor] = []
         for label, y in _leaves_of(([self.f(*args, **kwargs)], {}), ["the output"]):
             if not isinstance(y, Value):
                 raise TypeError(
-                    f"gradcheck: f must return a Tensor, or a list or dict of them. Received: {label} is of type "
+                    f"gradcheck: f must return a Tensor, or a list or dict of them. Received: {label} of type "
                     f"{type(y).__name__}"
                 )
-            if y.dtype.kind in "fc":
+            if is_inexact(y.dtype):
                 outputs.append(y)  # type: ignore[arg-type]
         if not outputs:
-            raise TypeError("gradcheck: f must return a floating Tensor. Received: none")
+            raise TypeError(f"gradcheck: f must return a floating Tensor. Received: {y.dtype}")
         return outputs
 
-    def validate(self) -> None:
-        """Refuse, each with its own sentence, a function that no gradient check can be made of."""
+    def run(self) -> Pullback:
+        """A recorded run, once f has shown that it can be checked.
+
+        Raises:
+            TypeError, ValueError: each with its own sentence.
+        """
         before = [x.copy() for x in self.arrays]
-        first = values(self, self.arrays)
+        pullback = Pullback(self)
+        first, again = pullback.center, values(self, self.arrays)
         for label, x, known in zip(self.labels, self.arrays, before, strict=True):
-            if not bool((x == known).all()) and bool((known == known).all()):
+            if not bool(((x == known) | (known != known)).all()):
                 raise ValueError(f"gradcheck: f must not change its inputs. Received: f changed {label}")
-        again = values(self, self.arrays)
         if first.shape != again.shape or not bool(((first == again) | (first != first)).all()):
-            by = "shape" if first.shape != again.shape else f"{float(abs(first - again).max()):.2g}"
+            by = "their shape" if first.shape != again.shape else f"{float(abs(first - again).max()):.2g}"
             raise ValueError(
                 "gradcheck: f must be deterministic; seed it anew in every call, and leave dropout out. "
                 f"Received: two calls at one point that differ by {by}"
@@ -132,9 +143,10 @@ class Subject:
         wrong = host.flatnonzero(~host.isfinite(first))
         if wrong.size:
             raise ValueError(
-                f"gradcheck: f must be finite at the point. Received: {first[wrong[0]]} at element {int(wrong[0])} of "
-                f"{first.size} of the output"
+                "gradcheck: f must be finite at the point. "
+                f"Received: {first[wrong[0]]} at {pullback.place(int(wrong[0]))} of the output"
             )
+        return pullback
 
 
 class Gradients:
@@ -143,26 +155,35 @@ class Gradients:
     It is linear in v and, where the subject is, constant in the inputs.
     """
 
-    def __init__(self, subject: Subject, rng: Generator) -> None:
+    def __init__(self, subject: Subject, outputs: list[Tensor], rng: Generator) -> None:
         self.subject = subject
-        outputs = subject.outputs([leaf(x) for x in subject.arrays], record=False)
         self.count = len(subject.arrays)
-        weights = [move(rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1, 1], y.shape), y.device) for y in outputs]
+        weights = [move(random_signs(rng, y.shape), y.device) for y in outputs]
         what = "the output's gradient"
         self.labels = subject.labels + [what if len(weights) == 1 else f"{what}[{i}]" for i in range(len(weights))]
         self.arrays = subject.arrays + [w.astype(y.dtype) for w, y in zip(weights, outputs, strict=True)]
         self.dtypes = subject.dtypes + [y.dtype for y in outputs]
 
-    def outputs(self, leaves: list[Tensor], record: bool) -> list[Tensor]:
+    def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
         """The gradients, one for each input of the subject."""
         inputs, weights = leaves[: self.count], leaves[self.count :]
         total: list[Any] = [None] * self.count
-        for y, v in zip(self.subject.outputs(inputs, record), weights, strict=True):
-            if y.dtype.kind == "c" and v.dtype.kind != "c":
-                v = leaf(v.data.astype(y.dtype))
-            for i, g in enumerate(pull(y, inputs, v, create_graph=record)):
+        for y, v in zip(self.subject.outputs(inputs, create_graph), weights, strict=True):
+            if y.dtype != v.dtype:  # the derivative is taken by complex steps
+                v = leaf((v.data if y.dtype.kind == "c" else v.data.real).astype(y.dtype))
+            for i, g in enumerate(pull(y, inputs, v, create_graph)):
                 total[i] = g if total[i] is None else total[i] + g
         return total
+
+
+def random_signs(rng: Generator, shape: tuple[int, ...]) -> Any:
+    """Numbers of unit size, away from 0, of either sign."""
+    return host.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
+
+
+def unravel(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The index of an element, given its position in memory order."""
+    return tuple(int(k) for k in host.unravel_index(position, shape)) if shape else ()
 
 
 def name_of(f: Callable[..., Any]) -> str:
@@ -175,7 +196,7 @@ def differentiable(x: Any) -> Array | None:
     array = x.data if isinstance(x, Value) else x
     if isinstance(array, float):
         array = asarray(array, "float64")
-    return array if is_array(array) and is_inexact(array.dtype) else None
+    return asarray(array) if is_array(array) and is_inexact(array.dtype) else None
 
 
 def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
@@ -187,8 +208,8 @@ def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
                 names += [f"{p.name}[{i}]" for i in range(count - len(names))]
             elif p.kind is not p.KEYWORD_ONLY:
                 names.append(p.name)
-    except (TypeError, ValueError):
-        pass
+    except (TypeError, ValueError):  # a callable that hides its signature
+        names = []
     return (names + [f"inputs[{i}]" for i in range(len(names), count)])[:count]
 
 

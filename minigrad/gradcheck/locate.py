@@ -1,0 +1,135 @@
+"""Which op is to blame: every op that a function called, checked alone at the arrays it was called with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from minigrad.anomaly import users_line
+from minigrad.backend import Generator, is_array, module_for, to_host
+from minigrad.functional import leaf
+from minigrad.gradcheck.compare import compare
+from minigrad.gradcheck.explain import Settings
+from minigrad.gradcheck.report import Culprit, Finding
+from minigrad.gradcheck.subject import Gradients, Pullback, Subject
+from minigrad.tape import Op, Value, watching
+from minigrad.tensor import Tensor
+
+host: Any = module_for("cpu")
+MOST = 200  # calls that are checked
+
+
+class Call(NamedTuple):
+    """One call of an op: its inputs, and which of them gradients flow to."""
+
+    op: Op
+    inputs: list[Any]
+    active: list[int]
+    attributes: dict[str, Any]
+    line: str
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Calls with equal keys need not be checked twice."""
+        shapes = tuple((x.shape, str(x.dtype)) if is_array(x) else repr(x) for x in self.inputs)
+        return self.op.name, shapes, tuple(self.active), repr(self.attributes)
+
+    def subject(self) -> Subject:
+        """The op alone, as a function of its active inputs."""
+
+        def alone(*leaves: Tensor) -> Any:
+            given = list(self.inputs)
+            for i, x in zip(self.active, leaves, strict=True):
+                given[i] = x
+            return self.op(*given, **self.attributes)
+
+        subject = Subject(alone, [self.inputs[i] for i in self.active])
+        subject.labels = self.labels
+        return subject
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the active inputs."""
+        names = self.op.arguments
+        if self.op.variadic:
+            names = names[:-1] + [f"{names[-1]}[{i}]" for i in range(len(self.inputs) - len(names) + 1)]
+        return [names[i] for i in self.active]
+
+
+def calls(run: Callable[[], Any]) -> list[Call]:
+    """The calls of ops with gradients to keep, while ``run`` runs, each kind once."""
+    found: dict[Any, Call] = {}
+
+    def watcher(op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        active = [i for i, x in enumerate(inputs) if isinstance(x, Value) and x.node is not None]
+        if active and op.rules and len(found) < MOST:
+            arrays = [x.data if isinstance(x, Value) else x for x in inputs]
+            call = Call(op, arrays, [i for i in active if op.rule_of(i) is not None], attributes, str(users_line()))
+            found.setdefault(call.key, call)
+        return op(*inputs, **attributes)
+
+    with watching(watcher):
+        run()
+    return [call for call in found.values() if call.active]
+
+
+def largest_value(run: Callable[[], Any]) -> float:
+    """The largest finite number that any op returns while ``run`` runs."""
+    largest = 0.0
+
+    def watcher(op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        nonlocal largest
+        y = op(*inputs, **attributes)
+        if y.dtype.kind == "f" and y.size and isinstance(y, Value):
+            sizes = abs(to_host(y.data))
+            largest = max(largest, float(sizes[host.isfinite(sizes)].max(initial=0.0)))
+        return y
+
+    with watching(watcher):
+        run()
+    return largest
+
+
+def locate(
+    subject: Subject, order: int, wrong: list[Finding], settings: Settings, rng: Generator
+) -> tuple[list[Culprit], list[Culprit]]:
+    """The ops whose own rules are wrong, at their first order if any is, else at their second; and those at a kink."""
+    settings = settings._replace(method="central", step=None, full=False)
+    leaves = [leaf(x) for x in subject.arrays]
+    forward = calls(lambda: subject.outputs(leaves, create_graph=False))
+    if order == 1 and len(forward) == 1:  # there is no other suspect
+        call = forward[0]
+        given = {id(call.inputs[i]): label for i, label in zip(call.active, call.labels, strict=True)}
+        arguments = {label: given.get(id(x.data)) for label, x in zip(subject.labels, leaves, strict=True)}
+        return [Culprit(call.op.name, arguments[f.label] or call.labels[0], call.line, f) for f in wrong], []
+    run = forward
+    if order == 2:
+        run = forward + calls(lambda: Pullback(Gradients(subject, Pullback(subject).outputs, rng)))
+    found = [culprit for call in run for culprit in _check(call, 1, settings, rng)]
+    if order == 2 and not any(c.finding.status == "wrong" for c in found):
+        found += [culprit for call in forward for culprit in _check(call, 2, settings, rng)]
+    found = list({(c.op, c.argument): c for c in reversed(found)}.values())[::-1]
+    return [c for c in found if c.finding.status == "wrong"], [c for c in found if c.finding.status == "kink"]
+
+
+def _check(call: Call, order: int, settings: Settings, rng: Generator) -> list[Culprit]:
+    """What is wrong with one op, or at a kink; where it cannot be checked, as next to a pole, it is not to blame."""
+    subject = call.subject()
+    try:
+        pullback = subject.run()
+        if order == 2:
+            gradients = Gradients(subject, pullback.outputs, rng)
+            findings = compare(gradients, Pullback(gradients), 2, settings, rng)
+        else:
+            findings = compare(subject, pullback, 1, settings, rng)
+    except (ValueError, TypeError):
+        return []
+    found = [f for f in findings if f.status in ("wrong", "kink")]
+    return [Culprit(call.op.name, _argument(f, subject), call.line, f) for f in found]
+
+
+def _argument(finding: Finding, subject: Subject) -> str:
+    """The argument whose rule is wrong: of a second derivative the one whose gradient was differentiated."""
+    if finding.order == 1 or finding.output_index is None:
+        return finding.label
+    return subject.labels[finding.output_index[0] if len(subject.labels) > 1 else 0]
