@@ -18,8 +18,9 @@ from minigrad.gradcheck import gradcheck
 from minigrad.kernels.parallel import get_num_threads, set_num_threads
 from minigrad.layers import Layer, clear_session
 from minigrad.models import Model, Sequential
+from minigrad.ops.op import Op, op
 from minigrad.random import set_random_seed
-from minigrad.tape import Op, grad, no_grad, op
+from minigrad.tape import grad, no_grad
 from minigrad.tensor import Tensor
 
 __all__ = [

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minigrad.backend import array_module, is_array, module_for
-from minigrad.tape import Node, Op, Plan, Value, describe, watching
+from minigrad.backend import array_module, describe, is_array, module_for
+from minigrad.ops.op import Op, Plan, watching
+from minigrad.tape import Node, Value
 
 _PACKAGE = str(Path(__file__).parent)
 _host: Any = module_for("cpu")

@@ -183,6 +183,11 @@ def is_inexact(dtype: Any) -> bool:
     return dtype_of(dtype).kind in "fc"
 
 
+def describe(array: Any) -> str:
+    """An array as error messages show it: ``float32(2, 3)``; anything else as itself."""
+    return f"{array.dtype}{array.shape}" if is_array(array) else repr(array)
+
+
 def format_array(array: Array, indent: int = 0) -> str:
     """The values of ``array`` for people, as NumPy prints them, long ones shortened."""
     return np.array2string(to_host(array), precision=5, separator=", ", threshold=60, prefix=" " * indent)

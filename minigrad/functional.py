@@ -19,8 +19,8 @@ from collections.abc import Callable
 from typing import Any
 
 from minigrad import ops
-from minigrad.backend import asarray, filled_like, is_inexact
-from minigrad.tape import Leaf, Value, describe, grad
+from minigrad.backend import asarray, describe, filled_like, is_inexact
+from minigrad.tape import Leaf, Value, grad
 from minigrad.tensor import Tensor
 
 

@@ -15,7 +15,8 @@ from samples import normal, positive
 
 from minigrad import Op, grad, ops
 from minigrad.functional import leaf
-from minigrad.tape import Value, op
+from minigrad.ops.op import op
+from minigrad.tape import Value
 
 Rule = Callable[..., Any]
 

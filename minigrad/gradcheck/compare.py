@@ -12,7 +12,8 @@ from minigrad.gradcheck import numeric
 from minigrad.gradcheck.explain import MOST, Settings, explain, line_along
 from minigrad.gradcheck.report import Finding
 from minigrad.gradcheck.subject import Differentiable, Pullback, random_signs
-from minigrad.tape import Op, Value, watching
+from minigrad.ops.op import Op, watching
+from minigrad.tape import Value
 
 host: Any = module_for("cpu")
 

@@ -12,7 +12,8 @@ from minigrad.gradcheck.compare import compare
 from minigrad.gradcheck.explain import Settings
 from minigrad.gradcheck.report import Culprit, Finding
 from minigrad.gradcheck.subject import Gradients, Pullback, Subject
-from minigrad.tape import Op, Value, watching
+from minigrad.ops.op import Op, watching
+from minigrad.tape import Value
 from minigrad.tensor import Tensor
 
 host: Any = module_for("cpu")

@@ -10,9 +10,9 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from minigrad.backend import Array, Generator, asarray, is_array, is_inexact, module_for, move, to_host
+from minigrad.backend import Array, Generator, asarray, describe, is_array, is_inexact, module_for, move, to_host
 from minigrad.functional import leaf, pull
-from minigrad.tape import Node, Value, describe
+from minigrad.tape import Node, Value
 from minigrad.tensor import Tensor
 
 host: Any = module_for("cpu")

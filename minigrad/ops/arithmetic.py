@@ -7,7 +7,7 @@ from typing import Any
 from minigrad.backend import Array, array_module
 from minigrad.ops.comparison import where
 from minigrad.ops.elementwise import log
-from minigrad.tape import op
+from minigrad.ops.op import op
 
 
 @op(broadcasts=True)

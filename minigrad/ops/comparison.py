@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minigrad.backend import Array, array_module
-from minigrad.tape import op
+from minigrad.ops.op import op
 
 
 @op(broadcasts=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.backend import Array, array_module
+from minigrad.backend import Array, array_module, describe
 from minigrad.kernels.depthwise import LAYOUTS, time_axis, windows
 from minigrad.kernels.geometry import Geometry
-from minigrad.tape import describe, op
+from minigrad.ops.op import op
 
 
 def _geometry(

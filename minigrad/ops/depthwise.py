@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from minigrad.backend import Array
+from minigrad.backend import Array, describe
 from minigrad.kernels import depthwise
 from minigrad.kernels.geometry import Geometry
-from minigrad.tape import describe, op
+from minigrad.ops.op import op
 
 
 def _checked(

@@ -11,7 +11,7 @@ from typing import Any
 
 from minigrad.backend import Array, array_module, is_inexact
 from minigrad.ops.comparison import where
-from minigrad.tape import op
+from minigrad.ops.op import op
 
 
 @op

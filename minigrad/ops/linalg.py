@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigrad.backend import Array
+from minigrad.backend import Array, describe
 from minigrad.kernels import product
+from minigrad.ops.op import op
 from minigrad.ops.reduction import sum
-from minigrad.tape import describe, op
 
 
 @op(broadcasts=True)

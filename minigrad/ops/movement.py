@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.backend import Array, array_module, asarray
-from minigrad.tape import op, sum_to
+from minigrad.ops.op import op, sum_to
 
 
 @op

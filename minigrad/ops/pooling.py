@@ -12,7 +12,7 @@ from typing import Any
 from minigrad.backend import Array, array_module
 from minigrad.kernels.depthwise import time_axis
 from minigrad.kernels.geometry import Geometry
-from minigrad.tape import op
+from minigrad.ops.op import op
 
 
 def _steps(geometry: Geometry, layout: str) -> Iterator[tuple[Any, Any]]:

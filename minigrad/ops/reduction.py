@@ -9,7 +9,7 @@ from minigrad.backend import Array, array_module
 from minigrad.kernels.product import sum_rows
 from minigrad.ops.elementwise import exp
 from minigrad.ops.movement import broadcast_to, reshape
-from minigrad.tape import op
+from minigrad.ops.op import op
 
 Axis = int | tuple[int, ...] | None
 _MANY = 1 << 20  # elements from which a sum is split over the cores

@@ -7,10 +7,9 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from minigrad.backend import Array, array_module, asarray, device_of, filled_like
+from minigrad.backend import Array, array_module, asarray, describe, device_of, filled_like
 from minigrad.optimizers.formulas import lerp, norm, shrink
 from minigrad.optimizers.state import OptimizerState, check_variables
-from minigrad.tape import describe
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
 

@@ -1,0 +1,278 @@
+"""Op: a function of arrays that records itself, with one explicit backward rule per argument.
+
+A rule's parameters say what the tape keeps: ``lambda g, b: ...`` keeps ``b`` and nothing else.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import update_wrapper
+from typing import Any, NoReturn, overload
+
+from minigrad.backend import Array, array_types, asarray, describe, device_of, is_array
+from minigrad.tape import Node, births, recording, value_types
+
+_watcher: ContextVar[Any] = ContextVar("minigrad_watcher", default=None)
+_watchers = 0  # how many there are in all threads: asked first at every call, since a global costs next to nothing
+_watchers_lock = threading.Lock()
+
+
+@contextmanager
+def watching(watcher: Callable[[Op, tuple[Any, ...], dict[str, Any]], Any]) -> Iterator[None]:
+    """A context in which each call of an op in this thread becomes ``watcher(op, inputs, attributes)``.
+
+    The watcher, while it runs unwatched, calls the op and returns its output.
+    """
+    global _watchers
+    with _watchers_lock:
+        _watchers += 1
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+        with _watchers_lock:
+            _watchers -= 1
+
+
+class Plan:
+    """What one op keeps and which rules it runs, for one pattern of inputs that require gradients.
+
+    A node saves the arrays at the positions ``keep`` (the output stands behind the inputs), then the attributes
+    ``extra``, given as (name, default). ``rules`` lists, for each input that requires gradients, its position, its
+    rule, and for each parameter of the rule its index in what is saved; -1 stands for the shape of the input.
+    """
+
+    __slots__ = ("extra", "keep", "op", "rules")
+
+    def __init__(self, op: Op, parents: Sequence[Any]) -> None:
+        self.op = op
+        count = len(parents)
+        active = [(i, op.rule_of(i)) for i in range(count) if parents[i] is not None]
+        asked = [(i, rule, [op.source(name, i, count) for name in op.asks[rule]]) for i, rule in active if rule]
+        sources = dict.fromkeys(source for _, _, given in asked for source in given)
+        self.keep = tuple([source for source in sources if isinstance(source, int) and source >= 0])
+        self.extra = tuple([source for source in sources if isinstance(source, tuple)])
+        index = {source: i for i, source in enumerate((*self.keep, *self.extra))}
+        self.rules = [(i, rule, [index.get(source, -1) for source in given]) for i, rule, given in asked]
+
+
+class Op:
+    """A documented function of arrays with one explicit backward rule per argument.
+
+    Called with arrays it computes; called with values it computes and writes one line on the tape. The
+    signature is the schema: positional parameters are differentiable arrays, keyword-only ones are
+    attributes. Made by `op`; `Op.registry` lists all of them by name.
+    """
+
+    registry: dict[str, Op] = {}
+
+    def __init__(self, compute: Callable[..., Array], broadcasts: bool) -> None:
+        update_wrapper(self, compute)
+        self.compute = compute
+        self.name: str = compute.__name__
+        self.broadcasts = broadcasts
+        parameters = inspect.signature(compute).parameters.values()
+        self.arguments = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.rules: dict[str, Callable[..., Any] | None] = {}
+        self.asks: dict[Callable[..., Any], list[str]] = {}
+        self._plans: dict[int, Plan] = {}
+        if self.name in Op.registry:
+            raise ValueError(f"op: names must be unique. Received: {self.name!r} twice")
+        Op.registry[self.name] = self
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}({', '.join(self.arguments)})>"
+
+    def backward(self, **rules: Callable[..., Any] | None) -> None:
+        """Write down the rule of every argument; None says "not differentiable" aloud.
+
+        A rule's first parameter is ``g``, the gradient of the output (``h`` where an argument is called g).
+        The others ask by name for what the tape must keep: an argument, ``y`` the output, an attribute,
+        ``x_shape`` the shape of its own argument ``x``; for a variadic op also ``index``, and
+        ``arrays_shape`` gives all shapes.
+
+        Raises:
+            TypeError: the rules are not named like the arguments, or ask for something unknown.
+        """
+        if list(rules) != self.arguments:
+            raise TypeError(
+                f"{self.name}.backward: rules must be named like the arguments, in their order. "
+                f"Received: rules={list(rules)}, arguments={self.arguments}"
+            )
+        for argument, rule in rules.items():
+            if rule is None:
+                continue
+            first, *asked = inspect.signature(rule).parameters
+            known = {"y", *self.arguments, *self.defaults, f"{argument}_shape"}
+            if self.variadic:
+                known.add("index")
+            if first != ("h" if "g" in self.arguments else "g") or not known.issuperset(asked):
+                raise TypeError(
+                    f"{self.name}.backward: a rule takes g (h, where g is an argument), then what the tape must keep, "
+                    f"of {sorted(known)}. Received: {argument}=({', '.join([first, *asked])})"
+                )
+            self.asks[rule] = asked
+        self.rules = rules
+
+    def rule_of(self, position: int) -> Callable[..., Any] | None:
+        """The rule for the input at ``position``."""
+        return self.rules[self.arguments[min(position, len(self.arguments) - 1)]]
+
+    def source(self, name: str, position: int, count: int) -> int | tuple[str, Any]:
+        """Where a rule's parameter comes from: the position of an array among ``count`` inputs and the output,
+        (name, default) of an attribute, or -1 for the shape of the input at ``position``.
+        """
+        if name in self.arguments:
+            return self.arguments.index(name)
+        if name == "y":
+            return count
+        if name in self.defaults:
+            return name, self.defaults[name]
+        if self.variadic:
+            return name, position
+        return -1
+
+    def __call__(self, *inputs: Any, **attributes: Any) -> Any:
+        if _watchers and (watcher := _watcher.get()) is not None:
+            token = _watcher.set(None)
+            try:
+                return watcher(self, inputs, attributes)
+            finally:
+                _watcher.reset(token)
+        arrays = []
+        parents = []
+        pattern = 0  # bit i tells whether input i requires gradients
+        bit = 1
+        value = None
+        for x in inputs:
+            kind = type(x)
+            if kind in value_types:
+                value = x
+                arrays.append(x.data)
+                node = x.node
+                parents.append(node)
+                if node is not None:
+                    pattern |= bit
+            else:
+                arrays.append(asarray(x) if kind is list or kind is tuple else x)
+                parents.append(None)
+            bit += bit
+        try:
+            y = self.compute(*arrays, **attributes)
+        except (TypeError, ValueError, IndexError) as error:
+            self._explain(error, arrays)
+        if value is None:
+            return y
+        if type(y) not in array_types:
+            y = asarray(y)
+        if not pattern or not recording.get() or y.dtype.kind not in "fc":
+            return value._output(y, None)
+        if self.variadic:
+            attributes[f"{self.arguments[-1]}_shape"] = [array.shape for array in arrays]
+            pattern |= bit  # tells apart calls with more or fewer inputs
+        plan = self._plans.get(pattern)
+        if plan is None:
+            plan = self._plans[pattern] = Plan(self, parents)
+        if not plan.rules:
+            return value._output(y, None)
+        arrays.append(y)
+        node = Node()
+        node.plan = plan
+        node.birth = next(births)
+        node.parents = parents
+        node.saved = saved = []
+        for i in plan.keep:
+            saved.append(arrays[i])
+        for name, default in plan.extra:
+            saved.append(attributes.get(name, default))
+        node.shape = y.shape
+        node.dtype = y.dtype
+        return value._output(y, node)
+
+    def _explain(self, error: Exception, arrays: list[Any]) -> NoReturn:
+        """Raise again, saying who refused what; devices first, for they are the usual reason."""
+        names = self.arguments[:-1] + [f"{self.arguments[-1]}[{i}]" for i in range(len(arrays))]
+        named = dict(zip(names if self.variadic else self.arguments, arrays, strict=False))
+        devices = {name: device_of(array) for name, array in named.items() if is_array(array)}
+        if len(set(devices.values())) > 1:
+            received = ", ".join(f"{name} on {device!r}" for name, device in devices.items())
+            raise TypeError(
+                f"{self.name}: arguments must be on one device; move one with .to(device). Received: {received}"
+            ) from error
+        message = str(error).removeprefix(f"{self.name}: ").rstrip(". ")
+        if "Received: " in message:
+            raise error
+        received = ", ".join(f"{name}={describe(array)}" for name, array in named.items())
+        kind = next(kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind))
+        raise kind(f"{self.name}: {message}. Received: {received}") from error
+
+    def fitted(self, gradient: Any, parent: Any, position: int) -> Any:
+        """The gradient with the shape and dtype of its argument: broadcasting summed, promotion undone."""
+        if gradient.shape != parent.shape:
+            if not self.broadcasts or not _broadcasts_to(parent.shape, gradient.shape):
+                self._refuse("shape", gradient, parent, position)
+            gradient = sum_to(gradient, parent.shape)
+        if gradient.dtype != parent.dtype:
+            if gradient.dtype.kind != parent.dtype.kind:
+                self._refuse("dtype", gradient, parent, position)
+            gradient = gradient.astype(parent.dtype)
+        return gradient
+
+    def _refuse(self, what: str, gradient: Any, parent: Any, position: int) -> NoReturn:
+        argument = self.arguments[min(position, len(self.arguments) - 1)]
+        raise RuntimeError(
+            f"{self.name}: the backward rule of {argument!r} must return the {what} of its argument. Received: "
+            f"gradient {what}={getattr(gradient, what)}, argument {what}={getattr(parent, what)}"
+        )
+
+
+@overload
+def op(compute: Callable[..., Array]) -> Op: ...
+
+
+@overload
+def op(*, broadcasts: bool) -> Callable[[Callable[..., Array]], Op]: ...
+
+
+def op(compute: Callable[..., Array] | None = None, *, broadcasts: bool = False) -> Any:
+    """Make an `Op` of a function of arrays. ``broadcasts`` says that NumPy's broadcasting may repeat arguments;
+    the engine then sums what was repeated, so that rules need not.
+
+    >>> from minigrad import Tensor, op
+    >>> @op
+    ... def double(x):
+    ...     return 2 * x
+    >>> double.backward(x=lambda g: 2 * g)
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> double(x).sum().backward()
+    >>> x.grad.tolist()
+    [2.0, 2.0]
+    >>> del Op.registry["double"]
+    """
+    if compute is None:
+        return lambda function: Op(function, broadcasts)
+    return Op(compute, broadcasts)
+
+
+def _broadcasts_to(shape: tuple[int, ...], larger: tuple[int, ...]) -> bool:
+    """Whether an array of ``shape`` broadcasts to exactly ``larger``."""
+    extra = len(larger) - len(shape)
+    return larger[extra:] == shape or (
+        extra >= 0 and all(n in (1, m) for n, m in zip(shape, larger[extra:], strict=True))
+    )
+
+
+def sum_to(array: Any, shape: tuple[int, ...]) -> Any:
+    """Sum ``array`` (or value) over the axes that broadcasting from ``shape`` repeated."""
+    extra = array.ndim - len(shape)
+    if array.shape[extra:] == shape:
+        return array.sum(tuple(range(extra))) if extra > 1 else array.sum(0)
+    repeated = tuple(i for i, n in enumerate(array.shape) if i < extra or shape[i - extra] != n)
+    return array.sum(axis=repeated, keepdims=True).reshape(shape)
