@@ -1,7 +1,8 @@
 """Work on the CPU split over the cores: one thread pool that all kernels share.
 
-NumPy lets go of Python's lock inside its loops and products, so plain threads run side by side. While the pool works,
-BLAS is held to one thread a product: its own threads go on spinning after a product and would take the cores away.
+NumPy lets go of Python's lock inside its loops and products, so plain threads run side by side. BLAS is held to one
+thread a product, in the pool and outside: its own threads go on spinning after a product, and take the cores away from
+what comes next (or from other programs).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -95,6 +96,11 @@ class _Blas:
 
 
 _blas = _Blas()
+
+
+def blas_held() -> AbstractContextManager[None]:
+    """A context in which BLAS uses one thread a product."""
+    return _blas.held()
 
 
 def for_slices(run: Callable[[slice], None], total: int, work: float) -> None:

@@ -15,6 +15,7 @@ from minigrad.kernels import parallel
 _TILE = 1 << 20  # bytes of output that one tile takes
 _SPEED = 30000  # multiply-adds a microsecond, about, on one core
 _SUM_SPEED = 2000  # likewise additions of a sum
+_TINY = 30.0  # microseconds of work for which BLAS uses one thread anyway
 
 
 def linear(x: Array, w: Array, b: Array | None, axis: int) -> Array:
@@ -79,7 +80,8 @@ def sum_rows(x: Array) -> Array:
 
 def _split(part: Callable[[slice], None], rows: Array, work: float) -> None:
     """Over the cores, where NumPy computes; else at once."""
-    if device_of(rows) == "cpu":
-        parallel.for_slices(part, len(rows), work)
-    else:
+    if device_of(rows) != "cpu" or work < _TINY:
         part(slice(0, len(rows)))
+    else:
+        with parallel.blas_held():
+            parallel.for_slices(part, len(rows), work)
