@@ -109,6 +109,7 @@ class Layer(Holder):
     accepts_integers: ClassVar[bool] = False  # and others too, except where they pass through unharmed
     _default_training: ClassVar[bool | None] = None  # of `call`; None when it takes no such argument
     _takes_mask: ClassVar[bool] = False
+    _checked: Any = None
     _built_by_call: ClassVar[bool] = True  # sublayers build themselves when `call` calls them; no own `build`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -309,8 +310,12 @@ class Layer(Holder):
         return inputs if inputs.dtype == self._computes_in else inputs.astype(self._computes_in)
 
     def _check_input(self, inputs: Any) -> None:
-        if self.input_spec is not None:
-            self.input_spec.check(inputs.shape, f"Input 0 with name 'None' of layer '{self.name}'", inputs.data.dtype)
+        if self.input_spec is None:
+            return
+        checked = self.input_spec, inputs.shape, inputs.dtype
+        if checked != self._checked:
+            self.input_spec.check(inputs.shape, f"Input 0 with name 'None' of layer '{self.name}'", inputs.dtype)
+            self._checked = checked  # a moment's work, but else at every call
 
 
 class SameShape(Layer):

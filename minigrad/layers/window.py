@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 from minigrad.kernels.depthwise import channel_axis, time_axis
 from minigrad.kernels.geometry import Geometry
 from minigrad.layers.arguments import layout_of
 
 Shape = tuple[int | None, ...]
+
+_geometry = functools.lru_cache(maxsize=1024)(Geometry.resolve)  # a layer sees the same few lengths at every call
 
 
 class Window:
@@ -47,7 +51,7 @@ class Window:
         length = input_shape[self.time_axis]
         assert length is not None
         try:
-            return Geometry.resolve(length, self.taps, self.strides[0], self.dilation_rate[0], self.padding)
+            return _geometry(length, self.taps, self.strides[0], self.dilation_rate[0], self.padding)
         except ValueError as error:
             raise ValueError(
                 f"Computed output size would be zero or negative. Received `inputs shape={input_shape}`, "
