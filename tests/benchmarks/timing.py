@@ -1,0 +1,152 @@
+"""What the benchmarks share: cores given, contestants taken in turns, ratios printed, figures kept.
+
+A contestant is a function of nothing that makes one step. All run in one process, interleaved round by round. A ratio
+is minigrad / peer of the same round, its median over the rounds is printed; below 1 minigrad is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+Step = Callable[[], Any]
+Times = dict[str, list[float]]
+LIBRARIES = ("numpy", "torch", "jax", "keras", "tensorflow", "autograd", "cupy")
+PAUSE = 0.05  # seconds
+OPTIONS = {
+    "peers": "the names of other libraries, separated by commas",
+    "threads": "how many cores all may use",
+    "rounds": "how often each contestant has its turn",
+    "seconds": "about how long a turn takes",
+    "only": "workloads whose name contains this",
+}
+
+
+def parser(text: str | None, **defaults: Any) -> argparse.ArgumentParser:
+    """The options that a benchmark shares with others, each with its default, and --json."""
+    options = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in defaults.items():
+        options.add_argument(f"--{name}", type=type(default), default=default, help=OPTIONS[name])
+    options.add_argument("--json", help="write all figures to this file")
+    return options
+
+
+def limit_threads(count: int) -> None:
+    """Give the process so many cores: the libraries that are loaded, and those that are yet to count them."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))[:count]
+        os.sched_setaffinity(0, set(cores))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MINIGRAD_NUM_THREADS"):
+        os.environ[name] = str(count)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    threadpool_limits(count)
+
+
+def installed(names: str, known: Iterable[str]) -> list[str]:
+    """Those of ``names``, separated by commas, that can be imported; the others are reported, unknown ones refused."""
+    asked = [name for name in names.split(",") if name]
+    if unknown := sorted(set(asked) - set(known)):
+        raise SystemExit(f"--peers must be among {sorted(known)}. Received: {unknown}")
+    present = [name for name in asked if importlib.util.find_spec(name)]
+    for name in asked:
+        if name not in present:
+            print(f"{name}: absent, not installed in this environment")
+    return present
+
+
+def chosen(workloads: Iterable[Any], only: str) -> list[Any]:
+    """The workloads whose name contains ``only``; there must be one."""
+    found = [workload for workload in workloads if only in workload.name]
+    if not found:
+        names = ", ".join(workload.name for workload in workloads)
+        raise SystemExit(f"--only must be part of the name of a workload: {names}. Received: {only!r}")
+    return found
+
+
+def same(who: str, names: Iterable[str], ours: Iterable[Any], theirs: Iterable[Any], tolerance: float = 1e-4) -> None:
+    """Refuse to time anything that computes something else."""
+    for name, a, b in zip(names, ours, theirs, strict=True):
+        if np.shape(a) != np.shape(b):
+            raise SystemExit(f"{who}: {name} has another shape than minigrad's; nothing was timed")
+        error = float(np.abs(a - b).max() / max(np.abs(b).max(), 1.0))
+        if not error < tolerance:
+            raise SystemExit(f"{who}: {name} differs from minigrad's by {error:.1e}; nothing was timed")
+
+
+def seconds_of(step: Step, count: int, synchronize: Step = lambda: None) -> float:
+    """Seconds that a step takes, by ``count`` of them."""
+    synchronize()
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    synchronize()
+    return (time.perf_counter() - start) / count
+
+
+def taken_in_turns(steps: dict[str, Step], rounds: int, seconds: float, synchronize: Step = lambda: None) -> Times:
+    """Seconds per step of every contestant in every round, in which it runs for about ``seconds``.
+
+    Before its turn there is a pause and a step that does not count: the threads of the libraries go on spinning for
+    tens of milliseconds after their last product, which would be charged to whoever comes next.
+    """
+    counts = {}
+    for name, step in steps.items():
+        step()
+        counts[name] = max(1, round(seconds / max(seconds_of(step, 1, synchronize), 1e-6)))
+    times: Times = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            time.sleep(PAUSE)
+            step()
+            times[name].append(seconds_of(step, counts[name], synchronize))
+    return times
+
+
+def report(title: str, times: Times, ours: str, peers: Iterable[str]) -> dict[str, Any]:
+    """Print one workload: medians in milliseconds, and the ratio to the best of what each peer can do.
+
+    The candidates of a peer begin with its name: "torch NCL", "torch NLC, conv2d".
+    """
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    print(f"\n{title}")
+    for name, each in times.items():
+        print(f"  {name:28s} {medians[name] * 1e3:9.3f} ms   (least {min(each) * 1e3:.3f})")
+    ratios: dict[str, float] = {}
+    for peer in peers:
+        candidates = [name for name in times if name.split(" ")[0] == peer]
+        if candidates:
+            best = min(candidates, key=medians.__getitem__)
+            ratios[peer] = statistics.median(a / b for a, b in zip(times[ours], times[best], strict=True))
+            print(f"  ratio to {best:28s} {ratios[peer]:.2f}")
+    least = {name: min(each) for name, each in times.items()}
+    return {"workload": title, "medians_s": medians, "least_s": least, "ratios": ratios}
+
+
+def summary(rows: list[dict[str, Any]], peers: Iterable[str]) -> None:
+    """Print the geometric mean and the worst of the ratios to each peer."""
+    for peer in peers:
+        ratios = {row["workload"]: row["ratios"][peer] for row in rows if peer in row["ratios"]}
+        if ratios:
+            mean = math.exp(statistics.fmean(map(math.log, ratios.values())))
+            worst = max(ratios, key=ratios.__getitem__)
+            print(f"\nminigrad / {peer}: geometric mean {mean:.2f}, worst {ratios[worst]:.2f} ({worst})")
+
+
+def keep(path: str | None, rows: list[dict[str, Any]]) -> None:
+    """Write the figures to ``path``, if there is one, with the command and the versions that made them."""
+    if path:
+        versions = {d.name: d.version for d in importlib.metadata.distributions() if d.name.startswith(LIBRARIES)}
+        with open(path, "w") as file:
+            json.dump({"command": sys.argv, "versions": versions, "rows": rows}, file, indent=1)
