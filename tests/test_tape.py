@@ -559,3 +559,14 @@ def test_an_op_shows_its_name() -> None:
     assert repr(ops.matmul) == "<op matmul(a, b)>"
     assert ops.matmul.__doc__ is not None
     assert Op.registry["matmul"] is ops.matmul
+
+
+def test_rules_written_anew_replace_the_former_ones(made: Any) -> None:
+    @made
+    def scaled(x: Any) -> Any:
+        return x * 2
+
+    x = tensor(1)
+    for rule, slope in [(lambda g: g * 2.0, 2.0), (lambda g: g * 3.0, 3.0)]:
+        scaled.backward(x=rule)
+        assert grad(scaled(x), x).tolist() == [slope]

@@ -120,6 +120,7 @@ class Op:
                 )
             self.asks[rule] = asked
         self.rules = rules
+        self._plans.clear()  # of former rules
 
     def rule_of(self, position: int) -> Callable[..., Any] | None:
         """The rule for the input at ``position``."""
