@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minigrad.backend import array_module, describe, is_array, module_for
+from minigrad.backend import array_module, asarray, describe, is_array, module_for
 from minigrad.ops.op import Op, Plan, watching
 from minigrad.tape import Node, Value
 
@@ -80,7 +80,7 @@ def _watched(op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any
 def _made(result: Any, sources: list[Any]) -> str:
     """What a computation did to its numbers, such as "made NaN of finite numbers"; "" when nothing is wrong."""
     nan, infinite = _kinds(result)
-    known = [_kinds(x) for x in sources if is_array(x)]
+    known = [_kinds(asarray(x)) for x in sources if is_array(x) or isinstance(x, float)]
     from_nan, from_infinite = any(n for n, _ in known), any(i for _, i in known)
     if nan:
         source = "infinities" if from_infinite else "finite numbers"

@@ -33,7 +33,7 @@ def guess(
     if not host.isfinite(analytic).all():
         return "nan", "it holds NaN or infinity, and minigrad.detect_anomaly() tells which op makes them first"
     if not analytic.any():
-        return "zero", "the gradient is zero everywhere: is the rule None, or the history cut by detach() or .data?"
+        return "zero", "the gradient is zero everywhere"
     if not expected.any():
         return "not zero", "the gradient should be zero everywhere"
     if found := _factor(analytic, expected, in_shape, out_shape):

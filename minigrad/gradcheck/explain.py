@@ -14,7 +14,7 @@ from minigrad.gradcheck.subject import Differentiable, Pullback, unravel, values
 
 host: Any = module_for("cpu")
 LIMIT = 1_000_000  # elements of a Jacobian; a larger one is compared for one random weighting of the outputs
-MOST = 4096  # elements of an input; of a larger one a random choice is compared
+MOST = 2048  # elements of an input; of a larger one a random choice is compared
 
 
 class Settings(NamedTuple):

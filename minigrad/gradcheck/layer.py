@@ -28,7 +28,7 @@ def check_layer(layer: Any, x: Any, order: int = 1, method: str = "central", **o
         GradcheckError: a gradient is wrong.  TypeError, ValueError: the layer cannot be checked, and why.
 
     >>> from minigrad import Tensor, layers
-    >>> dense = layers.Dense(3, activation="tanh", kernel_regularizer="l2")
+    >>> dense = layers.Dense(3, activation="tanh", kernel_regularizer="l2", name="dense")
     >>> report = check_layer(dense, Tensor.randn(2, 4, seed=0), order=2)
     >>> [finding.label for finding in report.findings if finding.order == 1]
     ['x', 'dense/kernel', 'dense/bias']

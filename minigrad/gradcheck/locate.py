@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minigrad.anomaly import users_line
-from minigrad.backend import Generator, is_array, module_for, to_host
+from minigrad.backend import Generator, is_array, is_inexact, module_for, to_host
 from minigrad.functional import leaf
 from minigrad.gradcheck.compare import compare
 from minigrad.gradcheck.explain import Settings
@@ -34,6 +34,11 @@ class Call(NamedTuple):
         """Calls with equal keys need not be checked twice."""
         shapes = tuple((x.shape, str(x.dtype)) if is_array(x) else repr(x) for x in self.inputs)
         return self.op.name, shapes, tuple(self.active), repr(self.attributes)
+
+    @property
+    def all_active(self) -> bool:
+        """Whether gradients flow to all arrays of numbers; one that is left out may have lost its history."""
+        return all(i in self.active for i, x in enumerate(self.inputs) if is_array(x) and is_inexact(x.dtype))
 
     def subject(self) -> Subject:
         """The op alone, as a function of its active inputs."""
@@ -98,7 +103,7 @@ def locate(
     settings = settings._replace(method="central", step=None, full=False)
     leaves = [leaf(x) for x in subject.arrays]
     forward = calls(lambda: subject.outputs(leaves, create_graph=False))
-    if order == 1 and len(forward) == 1:  # there is no other suspect
+    if order == 1 and len(forward) == 1 and forward[0].all_active:  # there is no other suspect
         call = forward[0]
         given = {id(call.inputs[i]): label for i, label in zip(call.active, call.labels, strict=True)}
         arguments = {label: given.get(id(x.data)) for label, x in zip(subject.labels, leaves, strict=True)}
