@@ -345,11 +345,29 @@ for layout in ("NLC", "NCL"):
         sample("max_pool1d_gather", pool_gathered, normal(*x.shape), x, y, **pool)
 
 # Which arguments an op is linear in: groups of positions that are linear together, the others held.
+# ---------------------------------------------------------------------- standardization
+
+
+def standardized(x: Any, axes: Any, epsilon: float) -> Any:
+    return (x - x.mean(axis=axes, keepdims=True)) / np.sqrt(x.var(axis=axes, keepdims=True) + epsilon)
+
+
+def standardized_grad(g: Any, x: Any, axes: Any, epsilon: float) -> Any:
+    """By the chain rule over x - mean, the variance and the quotient."""
+    means: Any = {"axis": axes, "keepdims": True}
+    centered, r = x - x.mean(**means), 1 / np.sqrt(x.var(**means) + epsilon)
+    return r * (g - g.mean(**means)) - r**3 * centered * (g * centered).mean(**means)
+
+
+for shape, axes in [((3, 4, 2), (0, 1)), ((3, 4), (-1,)), ((2, 3, 2, 2), (1, 3)), ((5,), (0,))]:
+    sample("standardize", standardized, normal(*shape), axes=axes, epsilon=0.01)
+    sample("standardize_grad", standardized_grad, normal(*shape), normal(*shape), axes=axes, epsilon=0.01)
+
 LINEAR: dict[str, list[tuple[int, ...]]] = {
     "add": [(0, 1)], "subtract": [(0, 1)], "negative": [(0,)], "multiply": [(0,), (1,)], "divide": [(0,)],
     "where": [(1, 2)], "astype": [(0,)], "reshape": [(0,)], "transpose": [(0,)], "broadcast_to": [(0,)],
     "getitem": [(0,)], "scatter": [(0,)], "sum": [(0,)], "mean": [(0,)], "matmul": [(0,), (1,)],
-    "linear_kernel_grad": [(0,), (1,)],
+    "linear_kernel_grad": [(0,), (1,)], "standardize_grad": [(0,)],
     "depthwise_conv1d": [(0,), (1,)], "depthwise_conv1d_input_grad": [(0,), (1,)],
     "depthwise_conv1d_kernel_grad": [(0,), (1,)], "unfold": [(0,)], "fold": [(0,)],
     "max_pool1d_scatter": [(0,)], "max_pool1d_gather": [(0,)],

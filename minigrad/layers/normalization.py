@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad import ops
+from minigrad.backend import Array
 from minigrad.config import argument, boolean, number
 from minigrad.layers.arguments import constraint, initializer, regularizer
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import SameShape, Shape
+from minigrad.ops.standardization import moments
 from minigrad.settings import epsilon
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
@@ -65,14 +68,15 @@ class Normalization(SameShape):
         weight = weight if weight.dtype == x.dtype else weight.astype(x.dtype)
         return weight.reshape(self._aligned)
 
-    def normalized(self, centered: Tensor, variance: Tensor) -> Tensor:
-        """The formula, for x - mean."""
-        factor = (variance + self.epsilon) ** -0.5
+    def scaled(self, y: Tensor, factor: Tensor | None = None) -> Tensor:
+        """Y times the factor, if there is one, and gamma, plus beta."""
         if self.gamma is not None:
-            factor = factor * self.aligned(self.gamma, centered)
-        y = centered * factor
+            gamma = self.aligned(self.gamma, y)
+            factor = gamma if factor is None else gamma * factor
+        if factor is not None:
+            y = y * factor
         if self.beta is not None:
-            y = y + self.aligned(self.beta, centered)
+            y = y + self.aligned(self.beta, y)
         return self.cast(y)
 
 
@@ -125,20 +129,25 @@ class BatchNormalization(Normalization):
     def call(self, inputs: Tensor, training: bool = False, mask: Any = None) -> Tensor:
         x = self.widened(inputs)
         if not training or not self.trainable:
-            mean, variance = self.aligned(self.moving_mean, x), self.aligned(self.moving_variance, x)
-            return self.normalized(x - mean, variance)
+            centered = x - self.aligned(self.moving_mean, x)
+            return self.scaled(centered, (self.aligned(self.moving_variance, x) + self.epsilon) ** -0.5)
+        if mask is None:
+            known = moments(x.data, self._others)
+            self.learn(*known)
+            return self.scaled(ops.standardize(x, axes=self._others, epsilon=self.epsilon, known=known))
         mean = self.mean(x, mask)
         centered = x - mean
         variance = self.mean(centered * centered, mask)
+        self.learn(mean.data, variance.data)
+        return self.scaled(centered, (variance + self.epsilon) ** -0.5)
+
+    def learn(self, mean: Array, variance: Array) -> None:
+        """Take a step towards the mean and the variance of a batch."""
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            kept = self.momentum * moving.detach()
-            moving.assign(kept + (1 - self.momentum) * now.detach().reshape(-1))
-        return self.normalized(centered, variance)
+            moving.assign(self.momentum * moving.value + (1 - self.momentum) * now.reshape(-1))
 
     def mean(self, x: Tensor, mask: Any) -> Tensor:
         """The mean of each channel, over the positions where the mask (the shape of x without its last axis) holds."""
-        if mask is None:
-            return x.mean(self._others, keepdims=True)
         if len(mask.shape) != x.ndim - 1:
             raise ValueError(
                 "The mask provided should be one dimension less than the inputs. Received: "
@@ -184,8 +193,7 @@ class LayerNormalization(Normalization):
 
     def call(self, inputs: Tensor) -> Tensor:
         x = self.widened(inputs)
-        centered = x - x.mean(self.axis, keepdims=True)
-        return self.normalized(centered, (centered * centered).mean(self.axis, keepdims=True))
+        return self.scaled(ops.standardize(x, axes=tuple(self.axis), epsilon=self.epsilon))
 
 
 def _axis(name: str, value: Any) -> int:

@@ -9,13 +9,14 @@ from minigrad.ops.linalg import linear, linear_kernel_grad, matmul
 from minigrad.ops.movement import broadcast_to, concatenate, getitem, pad, reshape, scatter, stack, transpose
 from minigrad.ops.pooling import max_pool1d, max_pool1d_gather, max_pool1d_scatter
 from minigrad.ops.reduction import argmax, argmin, log_softmax, logsumexp, max, mean, min, softmax, sparsemax, sum
+from minigrad.ops.standardization import standardize, standardize_grad
 
 __all__ = [
     "abs", "add", "argmax", "argmin", "astype", "broadcast_to", "clip", "concatenate", "conv1d", "depthwise_conv1d",
     "depthwise_conv1d_input_grad", "depthwise_conv1d_kernel_grad", "divide", "equal", "erf", "exp", "expm1", "fold",
-    "getitem", "greater", "greater_equal", "less", "less_equal", "linear", "linear_kernel_grad", "log",
-    "log_softmax", "logsumexp", "matmul", "max", "max_pool1d", "max_pool1d_gather", "max_pool1d_scatter", "maximum",
-    "mean", "min", "minimum", "multiply", "negative", "not_equal", "pad", "power", "relu", "reshape",
-    "scatter", "sigmoid", "sign", "softmax", "softplus", "sparsemax", "sqrt", "stack", "subtract", "sum", "tanh",
+    "getitem", "greater", "greater_equal", "less", "less_equal", "linear", "linear_kernel_grad", "log", "log_softmax",
+    "logsumexp", "matmul", "max", "max_pool1d", "max_pool1d_gather", "max_pool1d_scatter", "maximum", "mean", "min",
+    "minimum", "multiply", "negative", "not_equal", "pad", "power", "relu", "reshape", "scatter", "sigmoid", "sign",
+    "softmax", "softplus", "sparsemax", "sqrt", "stack", "standardize", "standardize_grad", "subtract", "sum", "tanh",
     "transpose", "unfold", "where",
 ]
