@@ -27,6 +27,7 @@ class Model(Layer):
     (2, 3)
     """
 
+    _module = "keras"
     autocast = False  # each layer within has a dtype of its own
 
     @property

@@ -89,3 +89,6 @@ class SpatialDropout1D(Dropout):
 
     def drawn_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape[0], 1, shape[2]
+
+    def _config_names(self) -> list[str]:
+        return [name for name in super()._config_names() if name != "trainable"]  # which Keras's layer does not take
