@@ -141,3 +141,13 @@ def test_blas_is_as_before_after_parallel_work() -> None:
     set_num_threads(before)
     assert all(count == 1 for found in during for count in found)
     assert [library["num_threads"] for library in threadpoolctl.threadpool_info()] == counts
+
+
+def test_without_threadpoolctl_the_kernels_work_and_leave_blas_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(parallel, "_blas", parallel._Blas())
+    seen: list[slice] = []
+    with parallel.blas_held():
+        parallel.for_slices(seen.append, 10, 2 * parallel.MIN_WORK)
+    assert sum(part.stop - part.start for part in seen) == 10
+    assert parallel._blas._libraries == []

@@ -2,11 +2,14 @@
 
 NumPy lets go of Python's lock inside its loops and products, so plain threads run side by side. BLAS is held to one
 thread a product, in the pool and outside: its own threads go on spinning after a product, and take the cores away from
-what comes next (or from other programs).
+what comes next (or from other programs). That is threadpoolctl's doing, of the extra "threads"; without it BLAS is left
+alone, and a step with large products takes longer.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 from typing import Any
-
-from threadpoolctl import ThreadpoolController
 
 MIN_WORK = 150.0  # microseconds of work a part: below, waking another thread costs more than it saves
 
@@ -65,6 +66,14 @@ def _workers() -> ThreadPoolExecutor:
         return _pool
 
 
+def _blas_libraries() -> list[Any]:
+    """What threadpoolctl found loaded; nothing where it is not installed."""
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return []
+    controllers = importlib.import_module("threadpoolctl").ThreadpoolController().lib_controllers
+    return [library for library in controllers if library.user_api == "blas"]
+
+
 class _Blas:
     """BLAS at one thread while any kernel runs in the pool, and as it was before when none does."""
 
@@ -76,8 +85,7 @@ class _Blas:
     def held(self) -> Iterator[None]:
         with _lock:
             if self._libraries is None:
-                controllers = ThreadpoolController().lib_controllers
-                self._libraries = [(c, 0) for c in controllers if c.user_api == "blas"]
+                self._libraries = [(library, 0) for library in _blas_libraries()]
             if self._users == 0:
                 self._libraries = [(c, c.get_num_threads()) for c, _ in self._libraries]
                 for library, count in self._libraries:
