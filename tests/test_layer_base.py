@@ -202,6 +202,31 @@ def test_shapes_found_by_trying_leave_losses_and_random_state_alone() -> None:
     assert again(Tensor.ones(2, 4), training=True).tolist() == y.tolist()
 
 
+def test_shapes_found_by_trying_teach_nothing() -> None:
+    class Eager(Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = layers.BatchNormalization()
+
+        def call(self, inputs: Any, training: bool = True) -> Any:
+            return self.inner(inputs)
+
+    layer = Eager()
+    layer.build((None, 3))
+    layer.compute_output_shape((None, 3))
+    assert layer.inner.moving_variance.tolist() == [1.0] * 3
+
+
+def test_the_activity_loss_of_a_scalar() -> None:
+    class Total(Layer):
+        def call(self, inputs: Any) -> Any:
+            return inputs.sum()
+
+    layer = Total(activity_regularizer="l2")
+    layer(Tensor([1.0, 2.0]))
+    assert layer.losses[0].item() == pytest.approx(0.09)
+
+
 @pytest.mark.parametrize("shape", [None, 3, (2, "a"), (2, -1), (2, 1.5)])
 def test_bad_shapes(shape: Any) -> None:
     for layer in (Dense(3), Block(3)):

@@ -177,7 +177,7 @@ class Layer(Holder):
         else:
             zeros = self._zeros(input_shape, trial)
         with no_grad():
-            return self(zeros).shape
+            return self(zeros, training=False).shape
 
     def _zeros(self, shape: Shape, trial: int) -> Tensor:
         unknown = (83, 89)[trial]
@@ -296,7 +296,8 @@ class Layer(Holder):
             finally:
                 _call.reset(token)
         if self.activity_regularizer is not None:
-            self.add_loss(self.activity_regularizer(outputs) / max(outputs.shape[0], 1))
+            batch = outputs.shape[0] if outputs.ndim else 1
+            self.add_loss(self.activity_regularizer(outputs) / max(batch, 1))
         return outputs
 
     def _converted(self, inputs: Any) -> Any:
