@@ -149,6 +149,18 @@ def test_array_modules_agree(sample: Sample) -> None:
 
 
 @each
+@pytest.mark.gpu
+def test_cuda_agrees(sample: Sample) -> None:
+    layer, y, gradients = computed(sample)
+    there, y_there, gradients_there = computed(sample, device="cuda")
+    pairs = [(y_there, y), *zip(gradients_there, gradients, strict=True)]
+    pairs += zip(there.weights, layer.weights, strict=True)
+    for a, b in pairs:
+        assert a.device.startswith("cuda")
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@each
 def test_trainable(sample: Sample) -> None:
     layer, xs = made(sample)
     before = layer.trainable_weights
