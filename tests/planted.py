@@ -1,7 +1,7 @@
 """Wrong backward rules, made automatically for every op, with what a good checker should say about each.
 
-`planted` puts one in the place of the right rule for a while. The second half makes the same errors available to
-other frameworks, as functions of NumPy arrays.
+`planted` puts one in the place of the right rule for a while. `random_function` makes functions whose gradients are
+right, to see that they raise no alarm.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-from samples import normal, positive
+from samples import SAMPLES, normal, positive
 
-from minigrad import Op, grad, ops
+from minigrad import Op, Tensor, grad, ops
 from minigrad.functional import leaf
 from minigrad.ops.op import op
 from minigrad.tape import Value
@@ -227,8 +227,9 @@ DROPPED: list[tuple[str, str, Rule]] = [
 def errors() -> list[Planted]:
     """All planted errors that do make a difference."""
     found = []
-    for name, (inputs, attributes) in typical().items():
-        if name not in Op.registry:
+    calls = {sample.op: (sample.inputs, sample.attributes) for sample in reversed(SAMPLES)} | typical()
+    for name, (inputs, attributes) in calls.items():
+        if name not in Op.registry or not any(Op.registry[name].rules.values()):
             continue
         where = Op.registry[name]
 
@@ -239,7 +240,7 @@ def errors() -> list[Planted]:
             found.append(Planted(kind, name, i, inputs, attributes, change, patterns, order))
 
         for i, x in enumerate(inputs):
-            if where.rule_of(i) is None or (where.variadic and i):
+            if where.rule_of(i) is None or (where.variadic and i) or not isinstance(x, np.ndarray):
                 continue
             plant("sign", i, after(lambda g: -g), ("sign",))
             plant("factor", i, after(lambda g: g * (1 + 1e-4)), ("factor",))
@@ -279,3 +280,45 @@ def errors() -> list[Planted]:
         i = Op.registry[name].arguments.index(argument)
         found.append(Planted("dropped", name, i, inputs, attributes, lambda right, rule=rule: lambda *a: rule(*a), ()))
     return [error for error in found if not same_result(error)]
+
+
+# ---------------------------------------------------------------------- right functions
+
+UNARY: list[Any] = [
+    Tensor.exp, Tensor.tanh, Tensor.sigmoid, Tensor.relu, Tensor.abs, Tensor.sum, Tensor.mean, Tensor.max,
+    Tensor.flatten, Tensor.softmax, Tensor.log_softmax, Tensor.logsumexp, Tensor.transpose, Tensor.var,
+    lambda x: (x * x + 1.0).sqrt(), lambda x: (x * x + 0.1).log(), lambda x: x.clip(-0.5, 1.5), lambda x: x.sum(-1),
+    lambda x: x.max(0), lambda x: x[..., ::-1], lambda x: x.pad([(1, 0)] * x.ndim), lambda x: 1.0 / (x * x + 0.5),
+    lambda x: x**3, lambda x: ops.concatenate(x, x * x, axis=0), lambda x: x.mean(0, keepdims=True) - x,
+]
+BINARY: list[Any] = [
+    ops.add, ops.multiply, ops.subtract, ops.maximum, ops.minimum, lambda a, b: a / (b * b + 0.3),
+    lambda a, b: a @ b.swapaxes(-1, -2), lambda a, b: ops.where(a > b, a, b * b), lambda a, b: (a * a + 0.1) ** b,
+]
+
+
+def random_function(seed: int) -> tuple[Callable[..., Any], list[np.ndarray]]:
+    """A random composition of ops at a random point, of any size and scale, now and then right at a kink."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(1, 5, rng.integers(1, 4)))
+    shape = shape if len(shape) > 1 else (2, *shape)
+    chosen = [UNARY[k] for k in rng.integers(len(UNARY), size=rng.integers(1, 4))]
+    join = BINARY[rng.integers(len(BINARY))]
+    scale = 10.0 ** rng.uniform(-2, 0.5)
+    a, b = (rng.normal(size=shape) * scale for _ in range(2))
+    if seed % 7 == 0:
+        a.flat[0] = 0.0  # on the kink of relu and abs
+    if seed % 11 == 0:
+        b.flat[-1] = a.flat[-1]  # on that of maximum
+    if seed % 13 == 0:
+        a, b = a.astype("float32"), b.astype("float32")
+
+    def f(a: Tensor, b: Tensor) -> Tensor:
+        y = join(a, b)
+        for step in chosen:
+            y = step(y) if y.ndim else y * y
+            if not np.isfinite(y.numpy()).all():
+                raise OverflowError
+        return y
+
+    return f, [a, b]

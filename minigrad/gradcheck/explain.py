@@ -59,17 +59,18 @@ class Jacobians(NamedTuple):
             return known & ~self.kink & ~(off <= atol + settings.rtol * size + 10 * self.error + rounding)
 
 
-def line_along(subject: Differentiable, i: int, v: Any, project: Any = None) -> numeric.Line:
-    """The function t -> outputs at x + t v, where x is input i; t may be complex."""
-    direction = move(v, device_of(subject.arrays[i]))
+def line_along(subject: Differentiable, moves: dict[int, Any], project: Any = None) -> numeric.Line:
+    """The function t -> outputs at x + t v, for inputs x and vectors v by number; t may be complex."""
+    directions = {i: move(v.reshape(subject.arrays[i].shape), device_of(subject.arrays[i])) for i, v in moves.items()}
     real = list(subject.arrays)
     wide: list[Array] = []
 
     def line(t: complex) -> Any:
         if isinstance(t, complex) and not wide:
             wide.extend(x.astype("complex128") for x in subject.arrays)
-        arrays = list(wide) if isinstance(t, complex) else real
-        arrays[i] = subject.arrays[i] + t * direction
+        arrays = wide if isinstance(t, complex) else real
+        for i, v in directions.items():
+            arrays[i] = subject.arrays[i] + t * v
         y = values(subject, arrays)
         return y if project is None else (project @ y)[None]
 
@@ -96,7 +97,7 @@ class Columns:
         for k in columns:
             v = host.zeros(x.size)
             v[self.chosen[k]] = 1.0
-            line = line_along(self.subject, self.i, v.reshape(x.shape), self.weights)
+            line = line_along(self.subject, {self.i: v}, self.weights)
             if self.method == "complex":
                 value = numeric.complex_step(line, h)
                 column = numeric.Estimate(value, 100 * settings.eps * abs(value), host.zeros(value.shape, bool))

@@ -24,7 +24,10 @@ _host: Any = module_for("cpu")
 
 
 class Estimate(NamedTuple):
-    """A derivative, how far it may be off, and where the two one-sided differences disagree for good."""
+    """A derivative, how far it may be off, and where the two one-sided differences disagree for good.
+
+    The latter two are told for each element, or once for all.
+    """
 
     value: Any
     error: Any
@@ -45,7 +48,7 @@ def step_for(method: str, scale: float, eps: float) -> float:
 
 
 def central(line: Line, center: Any, h: float, eps: float) -> Estimate:
-    """(f(h) - f(-h)) / 2h, with what rounding may do to it; ``center`` is line(0).
+    """(f(h) - f(-h)) / 2h, with what rounding may do to it, and whether there is a kink; ``center`` is line(0).
 
     >>> cube = lambda t: _host.asarray([(2 + t) ** 3])
     >>> round(float(central(cube, cube(0.0), 1e-5, 2e-16).value[0]), 6)
@@ -53,10 +56,19 @@ def central(line: Line, center: Any, h: float, eps: float) -> Estimate:
     """
     with _host.errstate(all="ignore"):
         plus, minus = line(h), line(-h)
-        value = (plus - minus) / (2 * h)
-        rounding = eps * (abs(plus) + abs(minus)) / h
-        gap = abs(plus - 2 * center + minus) / h
-        return Estimate(value, rounding, gap > 1e-3 * abs(value).max() + 1e3 * rounding)
+        value = plus - minus
+        value /= 2 * h
+        plus += minus
+        plus -= center
+        plus -= center
+        rounding = 2 * eps * norm(center) / h  # of each element at most
+        kink = norm(plus) / h > 1e-3 * norm(value) + 1e3 * rounding
+        return Estimate(value, rounding, kink)
+
+
+def norm(x: Any) -> float:
+    """The length of a vector."""
+    return float(x @ x) ** 0.5
 
 
 def complex_step(line: Line, h: float = 1e-30) -> Any:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from itertools import count
+from typing import Any, NamedTuple, Protocol
 
 from minigrad.backend import Array, Generator, asarray, describe, is_array, is_inexact, module_for, move, to_host
 from minigrad.functional import leaf, pull
@@ -85,13 +86,13 @@ class Subject:
         self.f = f
         self.name = name_of(f)
         if isinstance(inputs, dict):
-            self.tree: tuple[list[Any], dict[str, Any]] = [], inputs
+            tree: tuple[list[Any], dict[str, Any]] = [], inputs
         else:
-            self.tree = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs], {}
+            tree = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs], {}
         self.labels: list[str] = []
         self.arrays: list[Array] = []
         self.dtypes: list[Any] = []
-        for label, x in _leaves_of(self.tree, _argument_names(f, len(self.tree[0]))):
+        for label, x in _leaves_of(tree, _argument_names(f, len(tree[0]))):
             array = differentiable(x)
             if array is None:
                 continue
@@ -105,12 +106,14 @@ class Subject:
             self.arrays.append(array.astype("float64"))  # a copy: the user's arrays are never touched
         if not self.arrays:
             raise TypeError(f"gradcheck: one input at least must be floating. Received: inputs={inputs!r}")
+        self.tree = _with_slots(tree, count())
 
     def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
         """What f returns at ``leaves``, recorded in any case, for f may itself ask for gradients."""
-        args, kwargs = _rebuilt(self.tree, iter(leaves))
+        args, kwargs = _filled(self.tree, leaves)
+        result = self.f(*args, **kwargs)
         outputs: list[Tensor] = []
-        for label, y in _leaves_of(([self.f(*args, **kwargs)], {}), ["the output"]):
+        for label, y in _leaves_of(([result], {}), ["the output"]):
             if not isinstance(y, Value):
                 raise TypeError(
                     f"gradcheck: f must return a Tensor, or a list or dict of them. Received: {label} of type "
@@ -178,7 +181,8 @@ class Gradients:
 
 def random_signs(rng: Generator, shape: tuple[int, ...]) -> Any:
     """Numbers of unit size, away from 0, of either sign."""
-    return host.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
+    numbers = rng.random(shape) * 2.0 - 1.0
+    return numbers + host.copysign(0.5, numbers)
 
 
 def unravel(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -225,11 +229,29 @@ def _leaves_of(tree: Any, names: list[str]) -> Iterator[tuple[str, Any]]:
             yield name, branch
 
 
-def _rebuilt(tree: Any, stream: Iterator[Tensor]) -> Any:
-    """The tree again, with the next of ``stream`` in place of each differentiable leaf."""
+class _Slot(NamedTuple):
+    """The place of a differentiable leaf, by number."""
+
+    number: int
+
+
+def _with_slots(tree: Any, numbers: Iterator[int]) -> Any:
+    """The tree with a slot in place of each differentiable leaf."""
     if isinstance(tree, dict):
-        return {key: _rebuilt(branch, stream) for key, branch in tree.items()}
+        return {key: _with_slots(branch, numbers) for key, branch in tree.items()}
     if isinstance(tree, (list, tuple)):
-        parts = [_rebuilt(branch, stream) for branch in tree]
+        parts = [_with_slots(branch, numbers) for branch in tree]
         return tuple(parts) if isinstance(tree, tuple) else parts
-    return tree if differentiable(tree) is None else next(stream)
+    return tree if differentiable(tree) is None else _Slot(next(numbers))
+
+
+def _filled(tree: Any, leaves: list[Tensor]) -> Any:
+    """The tree with ``leaves`` in its slots."""
+    kind = type(tree)
+    if kind is _Slot:
+        return leaves[tree.number]
+    if kind is list:
+        return [_filled(branch, leaves) for branch in tree]
+    if kind is dict:
+        return {key: _filled(branch, leaves) for key, branch in tree.items()}
+    return tuple([_filled(branch, leaves) for branch in tree]) if kind is tuple else tree
