@@ -487,12 +487,24 @@ def test_an_argument_called_y_is_not_the_output(made: Any) -> None:
     assert [g.tolist() for g in grad(example(x, y), [x, y])] == [[5.0], [2.0]]
 
 
-def test_names_of_ops_are_unique(made: Any) -> None:
-    with pytest.raises(ValueError, match=r"op: names must be unique. Received: 'add' twice"):
+def test_ops_of_minigrad_cannot_be_replaced(made: Any) -> None:
+    message = r"op: the name of one of minigrad's own ops must not be used\. Received: 'add'"
+    with pytest.raises(ValueError, match=message):
 
         @made
         def add(a: Any) -> Any:
             return a
+
+
+def test_an_op_of_ones_own_may_be_written_anew(made: Any) -> None:
+    """As a cell of a notebook that is run again does."""
+    for factor in (2.0, 3.0):
+
+        @made
+        def scaled_anew(x: Any, factor: float = factor) -> Any:
+            return x * factor
+
+    assert Op.registry["scaled_anew"] is scaled_anew
 
 
 def test_rules_get_attributes_and_their_defaults(made: Any) -> None:
