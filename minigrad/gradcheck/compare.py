@@ -32,7 +32,8 @@ def compare(
     findings = [
         Finding(
             subject.labels[i], tuple(x.shape), str(subject.dtypes[i]), order, settings.method,
-            settings.step_for(settings.method, x), compared="directions" if x.size and center.size else "empty",
+            settings.step_for(settings.method, pullback.scales[i]),
+            compared="directions" if x.size and center.size else "empty",
         )
         for i, x in enumerate(arrays)
     ]
@@ -68,21 +69,21 @@ def _compare_alone(
     rng: Generator, first: bool,
 ) -> tuple[bool, bool, bool]:
     """Whether the two agree along a direction of one input; whether an error is certain; whether f is constant."""
-    x, center = subject.arrays[i], pullback.center
+    x, center, scale = subject.arrays[i], pullback.center, pullback.scales[i]
     # of the sign of the gradient: in the analytic value nothing cancels
     v = abs(random_signs(rng, (x.size,))) * host.where(gradient < 0, -1.0, 1.0)
     line = line_along(subject, {i: v})
     if first:
         finding.curve = partial(_curve, line, u, float(gradient @ v), center, settings.eps)
-        if settings.method == "complex" and (why := _not_analytic(line, center, settings, x)):
+        if settings.method == "complex" and (why := _not_analytic(line, center, settings, scale)):
             finding.notes.append(f"{why}; Richardson's differences take the place of complex steps for this input")
             finding.method = "richardson"
-            finding.step = settings.step_for("richardson", x)
-    rounding = settings.rounding(center, x)
+            finding.step = settings.step_for("richardson", scale)
+    rounding = settings.rounding(pullback, i)
     estimate = _derivative(line, center, finding.method, finding.step, settings)
     agreed = _agree(finding, u, estimate, float(gradient @ v), _size(gradient, v), settings, rounding)
     if not agreed and finding.method == "central":  # rounding, strong curvature, a kink or an error: these can tell
-        estimate = _derivative(line, center, "richardson", settings.step_for("richardson", x), settings)
+        estimate = _derivative(line, center, "richardson", settings.step_for("richardson", scale), settings)
         agreed = _agree(finding, u, estimate, float(gradient @ v), _size(gradient, v), settings, rounding)
     finding.compared = f"{settings.directions} direction" + "s" * (settings.directions > 1)
     return agreed, x.size > MOST and not host.any(estimate.kink), not estimate.value.any()
@@ -93,16 +94,16 @@ def _agree_together(
     findings: list[Finding], settings: Settings, rng: Generator,
 ) -> bool:
     """Whether the two agree when all inputs move at once, each by its own scale."""
-    arrays = subject.arrays
-    scales = {i: 1.0 if settings.step else numeric.scale_of(arrays[i]) for i in moving}
-    v = {i: random_signs(rng, (arrays[i].size,)) * scales[i] for i in moving}
+    v = {i: random_signs(rng, gradients[i].shape) for i in moving}
+    if settings.step is None:
+        v = {i: v[i] * pullback.scales[i] for i in moving}
     methods = {findings[i].method for i in moving}
     method = methods.pop() if len(methods) == 1 else "richardson"
     step = settings.step or numeric.step_for(method, 1.0, settings.eps)
     estimate = _derivative(line_along(subject, v), pullback.center, method, step, settings)
     analytic = sum(float(gradients[i] @ v[i]) for i in moving)
     size = sum(_size(gradients[i], v[i]) for i in moving)
-    rounding = sum(settings.rounding(pullback.center, arrays[i]) * scales[i] for i in moving)
+    rounding = sum(settings.rounding(pullback, i) * numeric.norm(v[i]) / len(v[i]) ** 0.5 for i in moving)
     return _agree(None, u, estimate, analytic, size, settings, rounding)
 
 
@@ -117,9 +118,8 @@ def _agree(
     if finding is not None:
         finding.absolute, finding.relative = off, off / size if size else 0.0
         finding.analytic, finding.numeric = analytic, n
-    noise = estimate.error + rounding
-    bound = (settings.atol or 0.0) + settings.rtol * size
-    bound += 1.5 * u.size * noise if isinstance(noise, float) else float(abs(u) @ noise)
+    bound = (settings.atol or 0.0) + settings.rtol * size + rounding * numeric.norm(u)
+    bound += 10 * estimate.error if isinstance(estimate.error, float) else float(abs(u) @ estimate.error)
     return off <= bound and not host.any(estimate.kink)
 
 
@@ -138,7 +138,7 @@ def _derivative(line: numeric.Line, center: Any, method: str, h: float, settings
     return numeric.Estimate(value, 100 * settings.eps * abs(value), host.zeros(value.shape, bool))
 
 
-def _not_analytic(line: numeric.Line, center: Any, settings: Settings, x: Any) -> str:
+def _not_analytic(line: numeric.Line, center: Any, settings: Settings, scale: float) -> str:
     """Why complex steps cannot be used along a line; "" when they can."""
     blamed: list[str] = []
 
@@ -150,7 +150,7 @@ def _not_analytic(line: numeric.Line, center: Any, settings: Settings, x: Any) -
             blamed.pop()
         return y
 
-    h = settings.step_for("complex", x)
+    h = settings.step_for("complex", scale)
     try:
         with host.errstate(all="ignore"), watching(watcher):
             value = numeric.complex_step(line, h)
@@ -158,7 +158,7 @@ def _not_analytic(line: numeric.Line, center: Any, settings: Settings, x: Any) -
         return f"{f'op {blamed[-1]}' if blamed else 'f'} cannot compute on complex numbers ({error})"
     if blamed:
         return f"op {blamed[0]} is not analytic"
-    known = _derivative(line, center, "richardson", settings.step_for("richardson", x), settings)
+    known = _derivative(line, center, "richardson", settings.step_for("richardson", scale), settings)
     if known.kink.any():
         return "f has a kink here"
     same = (abs(value - known.value) <= 1e-6 * abs(known.value).max() + 10 * known.error).all()

@@ -28,15 +28,15 @@ class Settings(NamedTuple):
     full: bool
     eps: float
 
-    def rounding(self, center: Any, x: Array) -> float:
+    def rounding(self, pullback: Pullback, i: int) -> float:
         """How far gradients may be off because the tape rounds too, when they should be 0."""
-        return float(1e3 * self.eps * abs(center).max() / numeric.scale_of(x))
+        return 1e3 * self.eps * pullback.largest / pullback.scales[i]
 
-    def step_for(self, method: str, x: Array) -> float:
-        """The step for an input, the user's where it is meant for this method."""
+    def step_for(self, method: str, scale: float) -> float:
+        """The step for an input of this scale; the user's own where it is meant for this method."""
         if self.step is not None and method == self.method:
             return self.step
-        return numeric.step_for(method, numeric.scale_of(x), self.eps)
+        return numeric.step_for(method, scale, self.eps)
 
 
 class Jacobians(NamedTuple):
@@ -93,7 +93,7 @@ class Columns:
     def compute(self, columns: Any, careful: bool = False) -> None:
         """Compute some columns, or compute them again, after measuring how much f jitters along them."""
         x, settings = self.subject.arrays[self.i], self.settings
-        h = settings.step_for("complex" if self.method == "complex" else "richardson", x)
+        h = settings.step_for("complex" if self.method == "complex" else "richardson", numeric.scale_of(x))
         for k in columns:
             v = host.zeros(x.size)
             v[self.chosen[k]] = 1.0
@@ -134,7 +134,7 @@ def explain(
     columns = Columns(
         subject, i, center if apart else (u @ center)[None], method, settings, chosen, None if apart else u
     )
-    rounding = settings.rounding(center, x)
+    rounding = settings.rounding(pullback, i)
     rows: list[list[Any]] = []
 
     def each(k: int) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from minigrad.backend import Array, Generator, asarray, describe, is_array, is_inexact, module_for, move, to_host
 from minigrad.functional import leaf, pull
+from minigrad.gradcheck.numeric import scale_of
 from minigrad.tape import Node, Value
 from minigrad.tensor import Tensor
 
@@ -47,6 +48,8 @@ class Pullback:
         self.leaves = [leaf(x) for x in (subject.arrays if arrays is None else arrays)]
         self.outputs = subject.outputs(self.leaves, create_graph=True)
         self.center = _vector(self.outputs)
+        self.largest = float(abs(self.center).max(initial=0.0))
+        self.scales = [scale_of(x.data) for x in self.leaves]
 
     def __call__(self, weights: Any) -> list[Any]:
         """The gradients of ``weights @ outputs``, as host vectors, one for each input."""
