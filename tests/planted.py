@@ -208,19 +208,29 @@ def typical() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
     return calls
 
 
+
+
+def _unflipped(g: Any, w: Any, x_shape: tuple[int, ...], stride: int, dilation: int, padding: Any, layout: str) -> Any:
+    how = {"stride": stride, "dilation": dilation, "padding": padding, "layout": layout}
+    return ops.depthwise_conv1d_input_grad(g, w[::-1], length=x_shape[1], **how)
+
+
 BROADCAST = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "where"]
 
 # Rules with a term left out, or a slip of the pen: (op, argument, rule with the parameters of the right one).
-DROPPED: list[tuple[str, str, Rule]] = [
-    ("tanh", "x", lambda g, y: g * (1 - y)),
-    ("tanh", "x", lambda g, y: g * (1 + y * y)),
-    ("sigmoid", "x", lambda g, y: g * y),
-    ("sigmoid", "x", lambda g, y: g * (1 - y)),
-    ("sqrt", "x", lambda g, y: g * 0.5 * y),
-    ("softmax", "x", lambda g, y, axis: g * y),
-    ("softmax", "x", lambda g, y, axis: y * (g - g.sum(axis=axis, keepdims=True))),
-    ("log_softmax", "x", lambda g, y, axis: g),
-    ("log_softmax", "x", lambda g, y, axis: g - y * g.sum(axis=axis, keepdims=True)),
+DROPPED: list[tuple[str, str, Rule, tuple[str, ...]]] = [
+    ("tanh", "x", lambda g, y: g * (1 - y), ()),
+    ("tanh", "x", lambda g, y: g * (1 + y * y), ()),
+    ("sigmoid", "x", lambda g, y: g * y, ()),
+    ("sigmoid", "x", lambda g, y: g * (1 - y), ()),
+    ("sqrt", "x", lambda g, y: g * 0.5 * y, ()),
+    ("softmax", "x", lambda g, y, axis: g * y, ()),
+    ("softmax", "x", lambda g, y, axis: y * (g - g.sum(axis=axis, keepdims=True)), ()),
+    ("log_softmax", "x", lambda g, y, axis: g, ()),
+    ("log_softmax", "x", lambda g, y, axis: g - y * g.sum(axis=axis, keepdims=True), ()),
+    ("matmul", "a", lambda g, a_shape, b: g @ b, ("transposed",)),
+    ("matmul", "b", lambda g, b_shape, a: a @ g, ("transposed",)),
+    ("depthwise_conv1d", "x", lambda g, w, x_shape, *how: _unflipped(g, w, x_shape, *how), ("transposed", "reversed")),
 ]
 
 
@@ -275,10 +285,11 @@ def errors() -> list[Planted]:
             last = len(inputs) - 1
             narrow[last] = positive(4) if name == "power" else normal(4) + 0.03
             plant("broadcast sum", last, after(lambda g: g[0] if g.ndim > 1 else g), ("zero",), inputs=tuple(narrow))
-    for name, argument, rule in DROPPED:
+    for name, argument, rule, patterns in DROPPED:
         inputs, attributes = typical()[name]
         i = Op.registry[name].arguments.index(argument)
-        found.append(Planted("dropped", name, i, inputs, attributes, lambda right, rule=rule: lambda *a: rule(*a), ()))
+        change = lambda right, rule=rule: lambda *a: rule(*a)
+        found.append(Planted("dropped", name, i, inputs, attributes, change, patterns))
     return [error for error in found if not same_result(error)]
 
 

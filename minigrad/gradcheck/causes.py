@@ -44,7 +44,7 @@ def guess(
             return "swapped", f"it is what belongs to {label}: are the arguments swapped?"
     wrong, right = analytic.reshape(*out_shape, *in_shape), expected.reshape(*out_shape, *in_shape)
     count = len(out_shape)
-    for pattern in (_permuted, _shifted, _reversed, _partly_zero, _partly_not_zero):
+    for pattern in (_permuted, _shifted, _reversed, _not_transposed, _partly_zero, _partly_not_zero):
         if found := pattern(wrong, right, count):
             return found
     return _scaled(analytic, expected, out_shape, in_shape, arrays) or _axes(wrong, right, count) or ("", "")
@@ -118,6 +118,15 @@ def _reversed(wrong: Any, right: Any, count: int) -> Guess | None:
         if _same(wrong, host.flip(right, axis), right):
             where = f"axis {axis - count} of the input" if axis >= count else f"axis {axis} of the output"
             return "reversed", f"it runs backwards along {where}"
+    return None
+
+
+def _not_transposed(wrong: Any, right: Any, count: int) -> Guess | None:
+    """What should be the transpose of a map of one axis is that map itself: g b for g b^T, a kernel left unflipped."""
+    for o, i in itertools.product(range(count), range(count, right.ndim)):
+        if right.shape[o] == right.shape[i] > 1 and _same(wrong, right.swapaxes(o, i), right):
+            text = f"axis {o} of the output and axis {i - count} of the input are exchanged"
+            return "transposed", f"{text}: is a factor not transposed, or a kernel not flipped?"
     return None
 
 

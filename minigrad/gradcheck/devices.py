@@ -53,7 +53,7 @@ def compare_devices(
         finding.absolute = float(off[worst])
         finding.relative = finding.absolute / (float(abs(here[i]).max()) or 1.0)
         finding.analytic, finding.numeric = float(there[i][worst]), float(here[i][worst])
-        finding.index = pullback.place(worst) if i == 0 else unravel(worst, shapes[i])
+        finding.index = pullback.place(worst)[1] if i == 0 else unravel(worst, shapes[i])
         tolerance = rtol or (1e-4 if min(d.itemsize for d in dtypes) < 8 else 1e-10)
         finding.status = "ok" if finding.relative <= tolerance else "wrong"
     if not report.passed:

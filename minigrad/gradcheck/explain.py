@@ -146,7 +146,13 @@ def explain(
         found = columns.against(each(i)[:, chosen])
     wrong = found.wrong(settings, rounding)
     _conclude(finding, found, wrong, chosen, x.shape, certain and len(chosen) < x.size)
-    finding.output_index = pullback.place(finding.output_index[0]) if rows and finding.output_index else None
+    if rows and finding.output_index:
+        number, finding.output_index = pullback.place(finding.output_index[0])
+        finding.output = subject.output_labels[number] if subject.output_labels else ""
+        if len(pullback.outputs) > 1 and not finding.output:
+            finding.output_index = (number, *finding.output_index)
+    else:
+        finding.output_index = None
     if not wrong.any():
         return
     others = {}

@@ -136,6 +136,4 @@ def _check(call: Call, order: int, settings: Settings, rng: Generator) -> list[C
 
 def _argument(finding: Finding, subject: Subject) -> str:
     """The argument whose rule is wrong: of a second derivative the one whose gradient was differentiated."""
-    if finding.order == 1 or finding.output_index is None:
-        return finding.label
-    return subject.labels[finding.output_index[0] if len(subject.labels) > 1 else 0]
+    return finding.output.removeprefix("the gradient of ") or finding.label

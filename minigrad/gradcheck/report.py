@@ -32,6 +32,7 @@ class Finding:
     numeric: float = 0.0
     index: tuple[int, ...] | None = None
     output_index: tuple[int, ...] | None = None
+    output: str = ""  # of a second derivative: the gradient that was differentiated
     pattern: str = ""
     cause: str = ""
     notes: list[str] = field(default_factory=list)
@@ -54,6 +55,8 @@ class Finding:
         """A wrong gradient in one line: input, index, analytic, numeric, ratio, and the cause if it shows."""
         at = "" if self.index is None else f" at index {self.index}"
         out = f" of output {self.output_index}" if self.output_index else ""
+        if self.output:
+            out = f" of {self.output}" + (f" at {self.output_index}" if self.output_index else "")
         text = (
             f"{self.what} is wrong{at}{out}: analytic {self.analytic:.9g}, numeric {self.numeric:.9g}, "
             f"ratio {self.ratio:.6g}"

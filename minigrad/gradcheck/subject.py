@@ -26,6 +26,7 @@ class Differentiable(Protocol):
     labels: list[str]
     arrays: list[Array]
     dtypes: list[Any]
+    output_labels: list[str]  # none where outputs have no names
 
     def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
         """The outputs at ``leaves``, which can be differentiated with respect to them, if ``create_graph``."""
@@ -72,12 +73,11 @@ class Pullback:
             stack += [parent for parent in fresh if isinstance(parent, Node)]
         return [x.node in seen for x in self.leaves]
 
-    def place(self, row: int) -> tuple[int, ...]:
-        """Where an element of the vector stands: its index, behind the number of the output if there are several."""
+    def place(self, row: int) -> tuple[int, tuple[int, ...]]:
+        """Where an element of the vector stands: the number of the output, and the index within."""
         for number, y in enumerate(self.outputs):
             if row < y.size:
-                index = unravel(row, y.shape)
-                return index if len(self.outputs) == 1 else (number, *index)
+                return number, unravel(row, y.shape)
             row -= y.size
         raise IndexError(row)
 
@@ -92,6 +92,7 @@ class Subject:
             tree: tuple[list[Any], dict[str, Any]] = [], inputs
         else:
             tree = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs], {}
+        self.output_labels: list[str] = []
         self.labels: list[str] = []
         self.arrays: list[Array] = []
         self.dtypes: list[Any] = []
@@ -150,7 +151,7 @@ class Subject:
         if wrong.size:
             raise ValueError(
                 "gradcheck: f must be finite at the point. "
-                f"Received: {first[wrong[0]]} at {pullback.place(int(wrong[0]))} of the output"
+                f"Received: {first[wrong[0]]} at {pullback.place(int(wrong[0]))[1]} of the output"
             )
         return pullback
 
@@ -163,6 +164,7 @@ class Gradients:
 
     def __init__(self, subject: Subject, outputs: list[Tensor], rng: Generator) -> None:
         self.subject = subject
+        self.output_labels = [f"the gradient of {label}" for label in subject.labels]
         self.count = len(subject.arrays)
         weights = [move(random_signs(rng, y.shape), y.device) for y in outputs]
         what = "the output's gradient"

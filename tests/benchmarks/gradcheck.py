@@ -224,7 +224,7 @@ def compare_checkers() -> None:
         print(f"| {name} | {' | '.join(cells)} | {spent:.1f} s |", flush=True)
 
 
-def best(function: Callable[[], Any], repeat: int = 7) -> float:
+def best(function: Callable[[], Any], repeat: int = 40) -> float:
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
@@ -257,6 +257,7 @@ def compare_layer() -> None:
     np.testing.assert_allclose(layer(Tensor(x)).numpy(), same, rtol=1e-10, atol=1e-10)
     rows = {
         "minigrad `check_layer`": best(lambda: check_layer(layer, x)),
+        "minigrad `check_layer(directions=1)`": best(lambda: check_layer(layer, x, directions=1)),
         "minigrad `check_layer(order=2)`": best(lambda: check_layer(layer, x, order=2)),
         "minigrad `check_layer(full=True)`": best(lambda: check_layer(layer, x, full=True), 1),
         "torch `gradcheck`": best(lambda: torch.autograd.gradcheck(f, [xs, *weights]), 1),
