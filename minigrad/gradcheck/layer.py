@@ -36,9 +36,8 @@ def check_layer(layer: Any, x: Any, order: int = 1, method: str = "central", **o
     if not getattr(layer, "built", True):
         with no_grad():
             layer(x if isinstance(x, Tensor) else Tensor(x), **call)
-    weights = [w for w in layer.weights if w.can_train]
-    family = layer._family_tree()
-
+    all_weights, family = layer.weights, layer._family_tree()
+    weights = [w for w in all_weights if w.can_train]
     dtype: Any = ""
     with_losses = True
 
@@ -58,7 +57,7 @@ def check_layer(layer: Any, x: Any, order: int = 1, method: str = "central", **o
         with_losses = bool(losses)  # whether there are any does not change, and looking for them takes a while
         return [*outputs, *losses]
 
-    with _unchanged(layer, family):
+    with _unchanged(family, all_weights):
         subject = Subject(f, [x, weights])
         subject.name = str(getattr(layer, "name", type(layer).__name__))
         subject.labels[len(subject.labels) - len(weights) :] = [w.path for w in weights]
@@ -71,10 +70,10 @@ def _flat(x: Any) -> list[Any]:
 
 
 @contextmanager
-def _unchanged(layer: Any, family: list[Any]) -> Iterator[None]:
-    """A context after which the layer and its sublayers are as they were."""
+def _unchanged(family: list[Any], weights: list[Any]) -> Iterator[None]:
+    """A context after which a layer with its sublayers and weights are as they were."""
     before = [dict(vars(member)) for member in family]
-    frozen = [(w, w.data, w.node) for w in layer.weights]
+    frozen = [(w, w.data, w.node) for w in weights]
     try:
         yield
     finally:
