@@ -7,6 +7,7 @@ import math
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -662,6 +663,20 @@ def test_nothing_is_watched_outside() -> None:
         1 / x
 
 
+def test_only_the_own_thread_is_watched() -> None:
+    seen: list[Tensor] = []
+
+    def elsewhere() -> None:
+        with np.errstate(all="ignore"):
+            seen.append(Tensor(np.array([-1.0])).log())
+
+    with detect_anomaly():
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    assert np.isnan(seen[0].item())
+
+
 def test_watched_tapes_give_the_same_gradients() -> None:
     x = Tensor(A, requires_grad=True)
     f = lambda: ops.concatenate(x.tanh(), x.softmax(), axis=0).logsumexp()
@@ -756,3 +771,18 @@ def test_the_module_runs(script: Path) -> None:
     root = Path(__file__).parent.parent
     run = [sys.executable, "-m", "minigrad.gradcheck", f"{script}:bad", "--shape", "x=3"]
     assert subprocess.run(run, cwd=root, capture_output=True, check=False).returncode == 1
+
+
+# ---------------------------------------------------------------------- another array module
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_checks_run_on_another_device(method: str, halved: Any) -> None:
+    x, w = Tensor(rng.normal(size=(2, 7, 3)), device="standin"), Tensor(rng.normal(size=(3, 3, 1)), device="standin")
+    f = lambda x, w: ops.depthwise_conv1d(x, w, padding=(1, 1)).tanh().softmax()
+    report = gradcheck(f, [x, w], order=2, method=method)
+    assert {finding.status for finding in report.findings} == {"ok"}
+    assert {finding.method for finding in report.findings} == {method}
+    failed = refused(lambda x: halved(x).tanh(), [x], method=method)
+    assert [culprit.op for culprit in failed.culprits] == ["halved"]
+    assert check_layer(layers.SeparableConv1D(4, 3).to("standin"), x, method=method).passed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import planted
 import pytest
@@ -27,7 +25,6 @@ def named(report: GradcheckReport) -> set[tuple[str, str]]:
     return {(culprit.op, culprit.argument.split("[")[0]) for culprit in report.culprits}
 
 
-@functools.cache
 def caught(number: int) -> GradcheckReport:
     """The report on the planted error of this number."""
     error = ERRORS[number]
@@ -49,22 +46,28 @@ def test_there_are_many_over_all_ops() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", sorted({error.kind for error in ERRORS}))
-def test_every_error_is_caught_and_its_rule_named(kind: str) -> None:
-    for number, error in enumerate(ERRORS):
-        if error.kind == kind:
-            report = caught(number)
-            assert {f.order for f in report.wrong} == {error.order}, str(error)
-            # a rule that goes astray through the op `detour` may be told by that op's name
-            blamed = named(report) - {("detour", "x")}
-            assert blamed == arguments(error) or (error.order == 2 and not blamed and report.culprits), str(error)
+def check_reports(numbers: range) -> None:
+    """Each error is caught and its rule named, and nearly all guesses at clear causes are right."""
+    clear = right = 0
+    for number in numbers:
+        error, report = ERRORS[number], caught(number)
+        assert {f.order for f in report.wrong} == {error.order}, str(error)
+        # a rule that goes astray through the op `detour` may be told by that op's name
+        blamed = named(report) - {("detour", "x")}
+        assert blamed == arguments(error) or (error.order == 2 and not blamed and report.culprits), str(error)
+        clear += bool(error.patterns)
+        right += report.wrong[0].pattern in error.patterns
+    assert clear >= 150
+    assert right >= 0.95 * clear
 
 
-def test_the_guess_at_the_cause_is_right() -> None:
-    clear = [number for number, error in enumerate(ERRORS) if error.patterns]
-    right = [number for number in clear if caught(number).wrong[0].pattern in ERRORS[number].patterns]
-    assert len(clear) >= 150
-    assert len(right) >= 0.95 * len(clear)
+def test_every_error_is_caught_and_explained() -> None:
+    check_reports(range(0, len(ERRORS), 2))
+
+
+@pytest.mark.slow
+def test_the_other_half_too() -> None:
+    check_reports(range(1, len(ERRORS), 2))
 
 
 @pytest.mark.parametrize(
@@ -113,3 +116,8 @@ def alarms(seeds: range) -> list[int]:
 
 def test_no_false_alarm() -> None:
     assert alarms(range(2000)) == []
+
+
+@pytest.mark.slow
+def test_no_false_alarm_among_many_more() -> None:
+    assert alarms(range(2000, 10_000)) == []
