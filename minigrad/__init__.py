@@ -14,6 +14,7 @@ from minigrad import (
     settings,
 )
 from minigrad.anomaly import detect_anomaly
+from minigrad.draw import draw
 from minigrad.gradcheck import gradcheck
 from minigrad.kernels.parallel import get_num_threads, set_num_threads
 from minigrad.layers import Layer, clear_session

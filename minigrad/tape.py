@@ -73,14 +73,15 @@ class Node:
 class Leaf:
     """The node of a value that a user asked gradients for. It holds the gradient, and was made by no op."""
 
-    __slots__ = ("birth", "dtype", "gradient", "shape")
+    __slots__ = ("birth", "dtype", "gradient", "name", "shape")
 
     parents = ()
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: Any, name: str = "") -> None:
         self.birth = next(births)
         self.shape = shape
         self.dtype = dtype
+        self.name = name  # of a variable, for pictures of the tape
         self.gradient: Any = None
 
     def born_again(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from typing import Any, NoReturn
 
 from minigrad import ops, tape
@@ -105,7 +106,7 @@ class Tensor(tape.Value):
         if required and not is_inexact(self.dtype):
             raise TypeError(f"requires_grad: the dtype must be floating. Received: dtype={self.dtype}")
         if required != self.requires_grad:
-            self.node = tape.Leaf(self.shape, self.dtype) if required else None
+            self.node = tape.Leaf(self.shape, self.dtype, getattr(self, "path", "")) if required else None
 
     @property
     def grad(self) -> Tensor | None:
@@ -120,12 +121,19 @@ class Tensor(tape.Value):
             raise ValueError(f"grad: must be None or a Tensor of shape {self.shape}. Received: grad={gradient!r}")
         self.node.gradient = gradient
 
-    def __repr__(self) -> str:
-        values = format_array(self.data, indent=len(type(self).__name__) + 1)
+    def _facts(self) -> str:
         made = f", op={self.node.op.name}" if isinstance(self.node, tape.Node) else ""
         leaf = ", requires_grad=True" if isinstance(self.node, tape.Leaf) else ""
+        return f"shape={self.shape}, dtype={self.dtype}, device={self.device!r}{leaf}{made}"
+
+    def __repr__(self) -> str:
         kind = type(self).__name__
-        return f"{kind}({values}, shape={self.shape}, dtype={self.dtype}, device={self.device!r}{leaf}{made})"
+        return f"{kind}({format_array(self.data, indent=len(kind) + 1)}, {self._facts()})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a line of facts over the values."""
+        facts = escape(f"{type(self).__name__}: {self._facts()}")
+        return f"<div><b>{facts}</b></div><pre>{escape(format_array(self.data))}</pre>"
 
     def __len__(self) -> int:
         if self.ndim == 0:

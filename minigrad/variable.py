@@ -43,9 +43,9 @@ class Variable(Tensor):
         regularizer: Callable[[Any], Any] | None = None,
         constraint: Callable[[Any], Any] | None = None,
     ) -> None:
-        super().__init__(data, dtype, device, requires_grad=trainable)
         self.name = name
-        self.path = path or name
+        self.path = path or name  # known before the leaf is made, which takes it
+        super().__init__(data, dtype, device, requires_grad=trainable)
         self.can_train = trainable  # a layer that is frozen and thawed asks which of its weights may train
         self.regularizer = regularizer
         self.constraint = constraint
@@ -58,6 +58,9 @@ class Variable(Tensor):
     @trainable.setter
     def trainable(self, trainable: bool) -> None:
         self.requires_grad = trainable
+
+    def _facts(self) -> str:
+        return f"path={self.path!r}, {super()._facts()}"
 
     def __bool__(self) -> bool:
         raise TypeError(f"bool: a variable must not stand for true or false; ask .item(). Received: {self.path!r}")
