@@ -10,6 +10,7 @@ from minigrad import (
     models,
     ops,
     optimizers,
+    plot,
     regularizers,
     settings,
 )
@@ -26,7 +27,7 @@ from minigrad.tensor import Tensor
 
 __all__ = [
     "Layer", "Model", "Op", "Sequential", "Tensor", "activations", "clear_session", "constraints",
-    "detect_anomaly", "functional", "get_num_threads", "grad", "gradcheck", "initializers", "layers", "losses",
-    "models", "no_grad", "op", "ops", "optimizers", "regularizers", "set_num_threads", "set_random_seed",
+    "detect_anomaly", "draw", "functional", "get_num_threads", "grad", "gradcheck", "initializers", "layers", "losses",
+    "models", "no_grad", "op", "ops", "optimizers", "plot", "regularizers", "set_num_threads", "set_random_seed",
     "settings",
 ]
