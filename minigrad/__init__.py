@@ -2,11 +2,14 @@
 
 from minigrad import (
     activations,
+    callbacks,
     constraints,
+    data,
     functional,
     initializers,
     layers,
     losses,
+    metrics,
     models,
     ops,
     optimizers,
@@ -26,8 +29,8 @@ from minigrad.tape import grad, no_grad
 from minigrad.tensor import Tensor
 
 __all__ = [
-    "Layer", "Model", "Op", "Sequential", "Tensor", "activations", "clear_session", "constraints",
-    "detect_anomaly", "draw", "functional", "get_num_threads", "grad", "gradcheck", "initializers", "layers", "losses",
-    "models", "no_grad", "op", "ops", "optimizers", "plot", "regularizers", "set_num_threads", "set_random_seed",
-    "settings",
+    "Layer", "Model", "Op", "Sequential", "Tensor", "activations", "callbacks", "clear_session", "constraints",
+    "data", "detect_anomaly", "draw", "functional", "get_num_threads", "grad", "gradcheck", "initializers", "layers",
+    "losses", "metrics", "models", "no_grad", "op", "ops", "optimizers", "plot", "regularizers", "set_num_threads",
+    "set_random_seed", "settings",
 ]

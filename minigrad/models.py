@@ -9,10 +9,13 @@ from minigrad.config import serialize
 from minigrad.layers.input_layer import InputLayer
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import Layer
+from minigrad.training.trainer import Trainer
 
 
-class Model(Layer):
+class Model(Trainer, Layer):
     """A layer made of layers: assign them as attributes in ``__init__``, call them in ``call``.
+
+    It learns from data with `compile` and `fit`, and is asked with `evaluate` and `predict`.
 
     >>> from minigrad import Tensor
     >>> from minigrad.layers import Dense

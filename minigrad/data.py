@@ -1,0 +1,320 @@
+"""Batches: arrays cut into them in an order that depends on (seed, epoch) alone, or any iterable of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from minigrad.backend import (
+    Array,
+    array_module,
+    asarray,
+    device_of,
+    host_generator,
+    is_array,
+    is_inexact,
+    module_for,
+    move,
+    to_host,
+)
+from minigrad.config import positive
+from minigrad.settings import floatx
+from minigrad.tensor import Tensor
+
+
+class Batch(NamedTuple):
+    """Samples that belong together: x, y or None, and a weight for each sample or None."""
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+
+
+def batches(
+    x: Any, y: Any = None, batch_size: int = 32, seed: int | None = None, epoch: int = 0, *,
+    sample_weight: Any = None, start: int = 0,
+) -> Iterator[tuple[Any, ...]]:
+    """The batches of one epoch, each a tuple of what was given: (x,), (x, y) or (x, y, sample_weight).
+
+    The order depends on ``seed`` and ``epoch`` alone, so an epoch can be repeated, and taken up at any batch. The last
+    batch holds what remains.
+
+    Args:
+        x: an array or a Tensor of shape (N, ...), or a list or tuple of such; y and sample_weight of the same N.
+        seed: a non-negative integer; None leaves the samples in their order.
+        start: how many batches to leave out.
+
+    Raises:
+        ValueError: no samples, different lengths, a batch size that is not positive.
+
+    >>> [y.tolist() for x, y in batches(Tensor.zeros(5, 2), Tensor([0, 1, 2, 3, 4]), 2)]
+    [[0, 1], [2, 3], [4]]
+    >>> once = [y.tolist() for x, y in batches(Tensor.zeros(5, 2), Tensor([0, 1, 2, 3, 4]), 2, seed=0, epoch=3)]
+    >>> once == [y.tolist() for x, y in batches(Tensor.zeros(5, 2), Tensor([0, 1, 2, 3, 4]), 2, seed=0, epoch=3)]
+    True
+    """
+    source = Arrays(x, y, sample_weight, batch_size=batch_size, shuffle=seed is not None, who="batches")
+    given = 1 + max((i for i, part in enumerate((x, y, sample_weight)) if part is not None), default=0)
+    return (tuple(batch[:given]) for batch in source.epoch(epoch, seed or 0, start))
+
+
+class Arrays:
+    """Arrays of one length, cut into batches."""
+
+    def __init__(
+        self, x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: Any = None, shuffle: bool = False,
+        class_weight: Mapping[int, float] | None = None, who: str = "fit",
+    ) -> None:
+        self.parts = Batch(
+            each_input(x, _part),
+            None if y is None else _part(y),
+            None if sample_weight is None else _part(sample_weight),
+        )
+        self.samples = check_lengths(self.parts, who)
+        if class_weight is not None:
+            self.parts = self.parts._replace(sample_weight=class_weights(self.parts.y, class_weight, sample_weight))
+        self.batch_size = positive("batch_size", 32 if batch_size is None else batch_size)
+        self.shuffle = shuffle
+        self.known: int | None = math.ceil(self.samples / self.batch_size)  # how many batches an epoch has
+
+    def first(self) -> Batch:
+        """A sample to look at."""
+        return self._rows(slice(0, 1))
+
+    def epoch(self, number: int, seed: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from the one with the number ``start``."""
+        order = host_generator([seed, number]).permutation(self.samples) if self.shuffle else None
+        for i in range(start * self.batch_size, self.samples, self.batch_size):
+            rows = slice(i, i + self.batch_size)
+            yield self._rows(rows if order is None else order[rows])
+
+    def _rows(self, rows: Any) -> Batch:
+        x, y, weights = self.parts
+        return Batch(
+            each_input(x, lambda part: _taken(part, rows)),
+            None if y is None else _taken(y, rows),
+            None if weights is None else _taken(weights, rows),
+        )
+
+
+class Stream:
+    """Any iterable of batches, walked through once an epoch, or a function of the epoch that returns one.
+
+    An iterator, such as a generator, can be walked through only once: an epoch takes ``steps`` batches of it, and the
+    next epoch goes on where it stopped.
+    """
+
+    def __init__(
+        self, source: Any, steps: int | None = None, class_weight: Mapping[int, float] | None = None, who: str = "fit"
+    ) -> None:
+        self._source: Callable[[int], Iterable[Any]] = source if callable(source) else lambda epoch: source
+        self._once = isinstance(source, Iterator)
+        self._head: list[Any] = []
+        self._steps = None if steps is None else positive("steps", steps)
+        self._class_weight = class_weight
+        self._who = who
+        self.known = steps if steps is not None else len(source) if hasattr(source, "__len__") else None
+
+    def first(self) -> Batch:
+        """A batch to look at; it is not lost.
+
+        Raises:
+            ValueError: there is none.
+        """
+        for batch in self._source(0):
+            if self._once:
+                self._head = [batch]
+            return self._checked(batch)
+        raise ValueError(f"{self._who}: data must hold a batch. Received: an iterable without any")
+
+    def epoch(self, number: int, seed: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from the one with the number ``start``: those before are passed over."""
+        head, self._head = self._head, []
+        source = itertools.chain(head, self._source(number)) if self._once else iter(self._source(number))
+        count = 0
+        for batch in itertools.islice(source, start, self._steps):
+            count += 1
+            yield self._checked(batch)
+        if count == 0 and start == 0:
+            raise ValueError(
+                f"{self._who}: data must hold batches for every epoch; an iterator can be walked through only once, so "
+                "give a list, a function of the epoch that returns an iterable, or steps_per_epoch. "
+                f"Received: no batch in epoch {number}"
+            )
+        if self._steps is not None and start + count < self._steps:
+            warnings.warn(f"{self._who}: data ran out after {start + count} of {self._steps} batches", stacklevel=3)
+
+    def _checked(self, batch: Any) -> Batch:
+        parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+        if not 1 <= len(parts) <= 3:
+            raise ValueError(
+                f"{self._who}: a batch must be x, (x, y) or (x, y, sample_weight). Received: {len(parts)} parts"
+            )
+        x, y, weights = Batch(*parts)
+        checked = Batch(
+            each_input(x, _part), None if y is None else _part(y), None if weights is None else _part(weights)
+        )
+        check_lengths(checked, self._who)
+        check_numbers(checked, self._who, host_only=True)
+        if self._class_weight is not None:
+            checked = checked._replace(sample_weight=class_weights(checked.y, self._class_weight, weights))
+        return checked
+
+
+Source = Arrays | Stream
+
+
+def source_of(
+    x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: Any = None, shuffle: bool = False,
+    class_weight: Mapping[int, float] | None = None, steps: int | None = None, who: str = "fit", numbers: bool = True,
+) -> Source:
+    """Arrays, or an iterable of batches, as something that gives the batches of an epoch.
+
+    With ``numbers`` arrays are searched for NaN.
+
+    Raises:
+        TypeError, ValueError: neither; arguments that do not go with it; data that cannot be trained with.
+    """
+    if _are_arrays(x):
+        if steps is not None:
+            raise ValueError(f"{who}: steps must be given for an iterable of batches only. Received: steps={steps}")
+        source = Arrays(
+            x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight, who=who
+        )
+        if numbers:
+            check_numbers(source.parts, who)
+        return source
+    if isinstance(x, (str, bytes, Mapping)) or not (isinstance(x, Iterable) or callable(x)):
+        raise TypeError(
+            f"{who}: x must be an array, a list of arrays, or an iterable of batches. Received: {type(x).__name__}"
+        )
+    for name, given in (("y", y), ("sample_weight", sample_weight), ("batch_size", batch_size)):
+        if given is not None:
+            raise ValueError(f"{who}: {name} must be in the batches when x is an iterable of them. Received: {name}")
+    return Stream(x, steps, class_weight, who)
+
+
+def train_validation_split(parts: Any, validation_split: float) -> tuple[Batch, Batch]:
+    """The arrays of (x, y, sample_weight) without their last part, and that part: nothing is shuffled before.
+
+    Raises:
+        ValueError: a share outside (0, 1); too few samples for both.
+        TypeError: no arrays.
+
+    >>> train, validation = train_validation_split((Tensor([1, 2, 3, 4, 5]),), 0.4)
+    >>> train.x.tolist(), validation.x.tolist()
+    ([1, 2, 3], [4, 5])
+    """
+    if not isinstance(validation_split, float) or not 0 < validation_split < 1:
+        raise ValueError(
+            f"fit: validation_split must be between 0 and 1. Received: validation_split={validation_split!r}"
+        )
+    if not _are_arrays(parts[0]):
+        raise TypeError("fit: validation_split must be given for arrays only. Received: an iterable of batches")
+    source = Arrays(*parts)
+    cut = math.floor(source.samples * (1 - validation_split))
+    if cut in (0, source.samples):
+        raise ValueError(
+            f"Training data contains {source.samples} samples, which is not sufficient to split it into a validation "
+            f"and training set as specified by `validation_split={validation_split}`. Either provide more data, or a "
+            "different value for the `validation_split` argument."
+        )
+    return source._rows(slice(0, cut)), source._rows(slice(cut, None))
+
+
+def class_weights(y: Any, class_weight: Mapping[int, float], sample_weight: Any = None) -> Array:
+    """The weight of each sample by its class: a label, or the place of the highest of several targets; 1 for others.
+
+    >>> class_weights(Tensor([0, 2, 1]), {0: 2.0, 2: 0.5}).tolist()
+    [2.0, 0.5, 1.0]
+    """
+    if sample_weight is not None:
+        raise ValueError("fit: class_weight and sample_weight must not be given both. Received: both")
+    if y is None:
+        raise ValueError("fit: class_weight must come with labels y. Received: y=None")
+    labels = to_host(y.data if isinstance(y, Tensor) else y)
+    if labels.ndim > 1:
+        labels = labels.argmax(-1) if labels.shape[-1] != 1 else labels.reshape(labels.shape[:-1])
+    weights = module_for("cpu").ones(labels.shape, floatx())
+    for label, weight in class_weight.items():
+        weights[labels.round() == label] = weight
+    return weights
+
+
+# ---------------------------------------------------------------------- checks
+
+
+def check_lengths(parts: Batch, who: str) -> int:
+    """How many samples there are: the same number, not 0, in all parts."""
+    lengths: dict[str, int] = {}
+    for name, part in zip(Batch._fields, parts, strict=True):
+        for i, array in enumerate(part if isinstance(part, (list, tuple)) else [part] if part is not None else []):
+            if not array.shape:
+                raise ValueError(f"{who}: {name} must have an axis of samples. Received: a single number")
+            lengths[f"{name}[{i}]" if isinstance(part, (list, tuple)) else name] = array.shape[0]
+    if len(set(lengths.values())) != 1:
+        raise ValueError(
+            f"{who}: x, y and sample_weight must have the same number of samples. "
+            f"Received: {', '.join(f'{name} of {length}' for name, length in lengths.items())}"
+        )
+    count = next(iter(lengths.values()))
+    if count == 0:
+        raise ValueError(f"{who}: x must hold samples. Received: {', '.join(lengths)} of length 0")
+    return count
+
+
+def check_numbers(parts: Batch, who: str, host_only: bool = False) -> None:
+    """Refuse data with NaN in it: by a sum, which is NaN then, and by a closer look if it is."""
+    for name, part in zip(Batch._fields, parts, strict=True):
+        for value in part if isinstance(part, (list, tuple)) else [part] if part is not None else []:
+            array = value.data if isinstance(value, Tensor) else value
+            if not is_inexact(array.dtype) or (host_only and device_of(array) != "cpu"):
+                continue
+            xp = array_module(array)
+            with module_for("cpu").errstate(all="ignore"):
+                total = float(array.sum())
+            count = int(xp.isnan(array).sum()) if math.isnan(total) else 0
+            if count:
+                where = tuple(int(axis[0]) for axis in xp.nonzero(xp.isnan(array)))
+                raise ValueError(
+                    f"{who}: {name} must hold numbers. Received: {count} NaN in {name} of shape {array.shape}, the "
+                    f"first at {where}"
+                )
+
+
+# ---------------------------------------------------------------------- parts
+
+
+def _is_one(x: Any) -> bool:
+    """Whether x is an array: one already, or numbers in nested lists."""
+    if isinstance(x, (list, tuple)) and x:
+        return not (isinstance(x[0], Tensor) or is_array(x[0])) and _is_one(x[0])
+    return isinstance(x, (Tensor, bool, int, float)) or is_array(x)
+
+
+def _are_arrays(x: Any) -> bool:
+    """Whether x is an array, or several inputs in a list or tuple."""
+    several = isinstance(x, (list, tuple)) and bool(x)
+    return _is_one(x) or (several and all(isinstance(part, Tensor) or is_array(part) for part in x))
+
+
+def each_input(x: Any, function: Callable[[Any], Any]) -> Any:
+    """``function`` of x, or of each of several inputs."""
+    return function(x) if _is_one(x) else type(x)(function(part) for part in x)
+
+
+def _part(value: Any) -> Any:
+    """Numbers, an array or a Tensor: something with a shape."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    return asarray(value) if is_array(value) else Tensor(value)
+
+
+def _taken(part: Any, rows: Any) -> Any:
+    array = part.data if isinstance(part, Tensor) else part
+    if is_array(rows) and device_of(array) != "cpu":
+        rows = move(rows, device_of(array))
+    return Tensor._output(array[rows], None) if isinstance(part, Tensor) else array[rows]

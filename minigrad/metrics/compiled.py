@@ -1,0 +1,118 @@
+"""The metrics of a model: asked for by name before the data is known, settled when the first batch is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from minigrad.metrics.accuracy import BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy
+from minigrad.metrics.metric import Metric
+from minigrad.metrics.reduction import MeanMetricWrapper
+from minigrad.tape import no_grad
+from minigrad.tensor import Tensor
+
+
+class Results(Mapping[str, Tensor]):
+    """The results of metrics by name. Each is computed when it is asked for: nobody asks in most steps."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = named(metrics)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._metrics[name].result()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._metrics)
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+    def __repr__(self) -> str:
+        return repr({name: result.item() for name, result in self.items()})
+
+
+def named(metrics: Sequence[Metric]) -> dict[str, Metric]:
+    """The metrics by name; a name that another one has gets a number: mse, mse_1, mse_2."""
+    found: dict[str, Metric] = {}
+    counts: dict[str, int] = {}
+    for metric in metrics:
+        count = counts.get(metric.name, 0)
+        counts[metric.name] = count + 1
+        found[f"{metric.name}_{count}" if count else metric.name] = metric
+    return found
+
+
+class CompiledMetrics:
+    """The metrics given to ``compile``: what "accuracy" means is found by the shapes of the first batch.
+
+    Args:
+        metrics: names, functions of (y_true, y_pred), `Metric` objects; their samples all count the same.
+        weighted: the same, with samples that count by their weights.
+
+    Raises:
+        TypeError: no list.
+        ValueError: something that names no metric.
+    """
+
+    def __init__(self, metrics: Any = None, weighted: Any = None) -> None:
+        for argument, given in (("metrics", metrics), ("weighted_metrics", weighted)):
+            if given is not None and not isinstance(given, (list, tuple)):
+                raise TypeError(f"compile: {argument} must be a list or None. Received: {argument}={given!r}")
+        self._asked = [(metric, False) for metric in metrics or ()] + [(metric, True) for metric in weighted or ()]
+        for identifier, _ in self._asked:
+            if not _means_accuracy(identifier):
+                _found(identifier)  # a wrong name is refused now
+        self._settled: list[tuple[Metric, bool]] = []
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics, once `settle` has run."""
+        return [metric for metric, _ in self._settled]
+
+    def settle(self, y_true: Any, y_pred: Tensor) -> None:
+        """Choose the metrics by the shapes of a batch, unless that was done."""
+        if not self._settled:
+            self._settled = [(_chosen(asked, y_true, y_pred), weighted) for asked, weighted in self._asked]
+        for metric in self.metrics:
+            metric.to(y_pred.device)
+
+    def update_state(self, y_true: Any, y_pred: Tensor, sample_weight: Any = None) -> None:
+        """Add a batch to every metric."""
+        if not self._settled:
+            self.settle(y_true, y_pred)
+        with no_grad():
+            for metric, weighted in self._settled:
+                if weighted:
+                    metric.update_state(y_true, y_pred, sample_weight)
+                else:
+                    metric.update_state(y_true, y_pred)
+
+
+def shape_family(y_true: Any, y_pred: Any) -> str:
+    """What y_true is by its shape beside that of y_pred, as Keras decides: "binary", "sparse" or "categorical"."""
+    if y_pred.shape[-1:] == (1,):
+        return "binary"
+    return "sparse" if len(y_true.shape) < len(y_pred.shape) or y_true.shape[-1:] == (1,) else "categorical"
+
+
+def _means_accuracy(identifier: Any) -> bool:
+    return isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc")
+
+
+def _chosen(identifier: Any, y_true: Any, y_pred: Tensor) -> Metric:
+    if not _means_accuracy(identifier):
+        return _found(identifier)
+    kinds = {"binary": BinaryAccuracy, "sparse": SparseCategoricalAccuracy, "categorical": CategoricalAccuracy}
+    return kinds[shape_family(y_true, y_pred)](name=identifier)
+
+
+def _found(identifier: Any) -> Metric:
+    """The metric that a string, a function or an object asks for; a string also names it."""
+    metric = Metric.get(identifier)
+    if metric is None:
+        raise ValueError("compile: a metric must be a name, a function or a Metric. Received: None")
+    if not isinstance(metric, Metric):
+        return MeanMetricWrapper(metric)
+    if isinstance(identifier, str):
+        metric.name = identifier
+    return metric

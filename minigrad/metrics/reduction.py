@@ -1,0 +1,161 @@
+"""Sums and means of values, one for each sample, and metrics made of a function of (y_true, y_pred)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from minigrad import ops
+from minigrad.backend import asarray
+from minigrad.config import argument
+from minigrad.losses.loss import as_tensor, match_ranks
+from minigrad.losses.loss import functions as loss_functions
+from minigrad.metrics.metric import SUMS, Metric
+from minigrad.tensor import Tensor
+
+
+def samplewise(values: Tensor, weights: Tensor | None, reduce: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
+    """One value for each sample, weighted, and its weight: other axes are reduced, by `ops.mean` or `ops.sum`.
+
+    Raises:
+        ValueError: weights that do not broadcast to the values.
+    """
+    if weights is not None:
+        values, weights = match_ranks(values, weights)
+        if values.ndim > weights.ndim:
+            values = reduce(values, axis=tuple(range(weights.ndim, values.ndim)))
+        if weights.shape != values.shape:
+            weights = weights.broadcast_to(values.shape)
+        values = values * weights
+        if weights.ndim > 1:
+            weights = reduce(weights, axis=tuple(range(1, weights.ndim)))
+    if values.ndim > 1:
+        values = reduce(values, axis=tuple(range(1, values.ndim)))
+    return values, weights
+
+
+class Sum(Metric):
+    """The sum of all values, each times the weight of its sample.
+
+    >>> total = Sum()
+    >>> total.update_state([1.0, 3.0], sample_weight=[1.0, 2.0])
+    >>> total.result().item()
+    7.0
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.total = self.add_variable(name="total")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        values = as_tensor(values, self.dtype).detach()
+        weights = None if sample_weight is None else as_tensor(sample_weight, self.dtype, values).detach()
+        values, _ = samplewise(values, weights, ops.sum)
+        self.to(values.device)
+        self.total.replace(self.total.data + asarray(values.data.sum(dtype=SUMS)))
+
+    def result(self) -> Tensor:
+        return self.total.value
+
+
+class Mean(Metric):
+    """The mean of all values, weighted by the weights of the samples; 0 before there are any.
+
+    Values with more than one axis count as their mean over all axes but the first, as in Keras.
+
+    >>> mean = Mean()
+    >>> mean.update_state([1.0, 2.0, 3.0]); mean.update_state([10.0])
+    >>> mean.result().item()
+    4.0
+    >>> mean.update_state(0.0, sample_weight=4)  # a number that stands for four samples
+    >>> mean.result().item()
+    2.0
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.total = self.add_variable(name="total")
+        self.count = self.add_variable(name="count")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        values = as_tensor(values, self.dtype).detach()
+        if values.ndim == 0 and isinstance(sample_weight, int):
+            self.add(values.data * float(sample_weight), sample_weight)
+            return
+        weights = None if sample_weight is None else as_tensor(sample_weight, self.dtype, values).detach()
+        values, weights = samplewise(values, weights, ops.mean)
+        if weights is not None:
+            self.add(values.data.sum(dtype=SUMS), weights.data.sum(dtype=SUMS))
+        else:
+            self.add(values.data.sum(dtype=SUMS), values.shape[0] if values.ndim else 1)
+
+    def add(self, total: Any, count: Any) -> None:
+        """Add a sum and the count, or the weight, of what it is made of."""
+        total = asarray(total)
+        if self.total.data.__class__ is not total.__class__:
+            self.to(Tensor._output(total, None).device)
+        self.total.replace(asarray(self.total.data + total))
+        self.count.replace(asarray(self.count.data + count))
+
+    def result(self) -> Tensor:
+        total, count = self.total.value, self.count.value
+        return ops.where(count == 0, 0.0, total / ops.where(count == 0, 1.0, count))
+
+
+class MeanMetricWrapper(Mean):
+    """The mean of any function of (y_true, y_pred) that gives one value for each sample, or each part of a sample.
+
+    A function that gives one number for the whole batch counts as often as the batch has samples, so that a ragged
+    last batch counts as much as it should (Keras counts it once).
+
+    Args:
+        fn: the function, a `Loss`, or the name of a loss.
+
+    Raises:
+        ValueError: no function and no name of one.
+
+    >>> most = MeanMetricWrapper(lambda t, p: (t - p).abs().max(-1), name="most")
+    >>> most(Tensor([[0.0, 0.0]]), Tensor([[1.0, 3.0]])).item()
+    3.0
+    """
+
+    fn: Callable[..., Any] = argument(lambda name, value: _callable(name, value))
+    name: str
+    dtype: str
+
+    _own: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, function: Callable[..., Any] | None = None, **kwargs: Any) -> None:
+        if function is not None:
+            declared = dict(list(inspect.signature(function).parameters.items())[2:])
+            body = vars(cls).get("__annotations__", {})
+            free = [own for own in declared if own not in vars(cls)]  # the body says how to check it, or fixes it
+            cls.__annotations__ = body if "name" in body else {"name": str, "dtype": str, **dict.fromkeys(free)} | body
+            for own in free:
+                setattr(cls, own, argument(default=declared[own].default))
+            cls.fn = staticmethod(function)
+            cls._own = tuple(declared)
+        super().__init_subclass__(**kwargs)
+
+    def __post_init__(self) -> None:
+        if self.name is None and "fn" in self._arguments:
+            self.name = getattr(self.fn, "name", None) or getattr(self.fn, "__name__", None)
+        if loss_functions.get(getattr(self.fn, "__name__", "")) is self.fn or hasattr(self.fn, "reduction"):
+            self.direction = "down"
+        super().__post_init__()
+
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        values = self.fn(y_true, y_pred, **{name: getattr(self, name) for name in self._own})
+        if sample_weight is None and not values.shape:
+            sample_weight = len(y_pred)
+        super().update_state(values, sample_weight)
+
+
+def _callable(name: str, value: Any) -> Callable[..., Any]:
+    function = loss_functions.get(value) if isinstance(value, str) else value
+    if not callable(function):
+        raise ValueError(f"MeanMetricWrapper: {name} must be a function or the name of a loss. Received: {value!r}")
+    return function
