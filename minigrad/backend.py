@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -181,6 +182,30 @@ def dtype_of(name: Any) -> Any:
 def is_inexact(dtype: Any) -> bool:
     """Whether ``dtype`` can carry a gradient: floating or complex."""
     return dtype_of(dtype).kind in "fc"
+
+
+def on_gpu(*arrays: Array) -> bool:
+    """Whether one of the arrays is CuPy's."""
+    return any(type(array) in array_types and _by_type[type(array)].device == "cuda" for array in arrays)
+
+
+def at_device_of(array: Array) -> Any:
+    """A context in which new arrays and kernels go to the GPU that holds ``array``; on the CPU it does nothing."""
+    return array.device if on_gpu(array) else nullcontext()
+
+
+def address(array: Array) -> int:
+    """Where the elements of ``array`` begin in the memory of its device."""
+    return int(array.data.ptr if on_gpu(array) else array.ctypes.data)
+
+
+def raw_kernel(source: str, name: str, options: tuple[str, ...]) -> Any:
+    """The CUDA kernel ``name``, which may have template arguments, of a C++ source: compiled once for each GPU.
+
+    It is called with the grid, the block, the arguments (Python integers become long long) and ``shared_mem``.
+    """
+    module = _cuda().xp.RawModule(code=source, options=options, name_expressions=(name,))
+    return module.get_function(name)
 
 
 def describe(array: Any) -> str:
