@@ -37,7 +37,7 @@ class Trainer:
     _loss_tracker: Mean | None = None
     _compiled: CompiledMetrics | None = None
     _results: Results | None = None
-    _fitting: Run | None = None  # the training under way
+    training_run: Run | None = None  # where the training under way stands
     _target: str | None = None  # the device of the batches
 
     @property
@@ -184,7 +184,7 @@ class Trainer:
         hooks = CallbackList(
             [*_listed(callbacks), history, *progress(verbose)], self, verbose=verbose, epochs=epochs, steps=data.known
         )
-        run = self._fitting = Run(self, hooks, initial_epoch, new_seed())
+        run = self.training_run = Run(self, hooks, initial_epoch, new_seed(), data.known)
         self.stop_training = False
         try:
             with interruptible() as interrupt:
@@ -201,7 +201,7 @@ class Trainer:
                 hooks.call("on_train_end", run.logs)
         finally:
             hooks.close()
-            self._fitting = None
+            self.training_run = None
         return history
 
     def _train_epoch(self, run: Run, data: Source, interrupt: Interrupt) -> None:
@@ -211,6 +211,8 @@ class Trainer:
             self.reset_metrics()
             run.logs = self._results
             hooks.begin("epoch", run.epoch)
+        elif run.logs is None:  # taken up in the middle
+            run.logs = self._results = Results(self.metrics)
         for batch in () if self.stop_training else data.epoch(run.epoch, run.seed, run.batch):
             hooks.begin("train_batch", run.batch)
             run.logs = self.train_step(*self._placed(batch))
