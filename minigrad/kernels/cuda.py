@@ -18,9 +18,10 @@ SOURCE = Path(__file__).with_name("depthwise_conv1d.cu")
 
 _TYPES = {"float16": "__half", "float32": "float", "float64": "double"}
 _WIDTHS = {"float16": 4, "float32": 4, "float64": 2}  # elements of one wide access
-_THREADS = 256  # of a block, at most; THREADS of the source
+_THREADS = 256  # of a block that shares memory, at most; THREADS of the source
+_FEW_THREADS = 128  # of a block that does not: with 150 registers a thread, more blocks of this size fit side by side
 _SHARED = 48 << 10  # bytes of shared memory that every GPU gives a block
-_BLOCKS = 528  # blocks that fill a large GPU: four for each of 132 multiprocessors
+_FILL = 132 * 1024  # threads that keep a large GPU busy, of 132 multiprocessors
 _LONG = 16  # taps above which multiplying takes longer than reading
 _TAP_BLOCKS = (1, 2, 3, 5, 7, 9, 11, 13, 15)  # how many taps a thread of the kernel gradient may take
 _RUN = 15  # steps that a thread of correlate_rows takes of one piece
@@ -190,9 +191,9 @@ def convolution(sizes: Sizes, dtype: str, first: bool, back: bool, aligned: bool
     phases = min(between, steps)
     runs = -(-steps // (phases * results))
     threads = z.batch * width // v * phases * runs
-    index = _index(z, threads * results * v + _THREADS)
+    index = _index(z, threads * results * v + _FEW_THREADS)
     name = f"convolve<{_TYPES[dtype]}, {index}, {results}, {v}, {unrolled}, {_bool(first)}, {_bool(back)}>"
-    return Launch(name, (-(-threads // _THREADS), 1), (_THREADS, 1), 0, tuple(z))
+    return Launch(name, (-(-threads // _FEW_THREADS), 1), (_FEW_THREADS, 1), 0, tuple(z))
 
 
 def correlation(sizes: Sizes, dtype: str, first: bool, aligned: bool) -> Launch:
@@ -216,21 +217,21 @@ def correlation(sizes: Sizes, dtype: str, first: bool, aligned: bool) -> Launch:
                 rows = max(1, min(_THREADS // threads, z.batch, _SHARED // row))
                 shared = max(rows * row, taps * threads * rows * _summed(dtype))
                 columns = groups * z.filters
-                shares = min(-(-_BLOCKS // columns), -(-z.batch // rows) * -(-z.steps // piece))
-                index = _index(z, shares * z.taps * z.filters + _BLOCKS * piece)
+                shares = min(-(-_FILL // (columns * threads * rows)), -(-z.batch // rows) * -(-z.steps // piece))
+                index = _index(z, shares * z.taps * z.filters + _FILL * _RUN)
                 name = f"correlate_rows<{_TYPES[dtype]}, {index}, {taps}, {v}, {_RUN}>"
                 return Launch(name, (columns, shares), (threads, rows), shared, (*z, x_reach, g_reach))
 
     v = 1 if first or z.multiplier > 1 else math.gcd(wide if taps <= 9 else max(wide // 2, 1), z.filters)
     lanes = z.filters // v
-    width = lanes if lanes <= _THREADS // 4 else 32
-    rows = _THREADS // width
+    width = lanes if lanes <= _FEW_THREADS // 2 else 32
+    rows = _FEW_THREADS // width
     columns = groups * -(-lanes // width)
     phases = min(z.apart, z.steps)
-    run = min(max(z.batch * z.steps * columns // (_BLOCKS * rows), 16), 128)
+    run = min(max(z.batch * z.steps * columns * width // _FILL, 16), 128)
     jobs = z.batch * phases * -(-z.steps // (phases * run))
-    shares = min(-(-_BLOCKS // columns), -(-jobs // (4 * rows)))
-    index = _index(z, jobs + 2 * _BLOCKS * rows, shares * z.taps * z.filters + _THREADS * v)
+    shares = min(-(-_FILL // (columns * width * rows)), -(-jobs // (4 * rows)))
+    index = _index(z, jobs + 2 * _FILL, shares * z.taps * z.filters + _FILL)
     name = f"correlate<{_TYPES[dtype]}, {index}, {taps}, {v}, {_bool(first)}>"
     return Launch(name, (columns, shares), (width, rows), width * rows * v * _summed(dtype), (*z, run))
 

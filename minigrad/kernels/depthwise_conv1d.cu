@@ -58,7 +58,7 @@ that the compiler unrolls everything, else 0.
 #include <cuda_fp16.h>
 #endif
 
-#define THREADS 256  // the most in a block
+#define THREADS 256  // the most in a block; with __launch_bounds__(THREADS, 1) registers are there for the asking
 
 template <typename T> struct Summed { typedef T type; };
 #ifdef MINIGRAD_HALF
@@ -195,7 +195,7 @@ template <int R, int V, typename S> __device__ __forceinline__ void clear(S (&su
 Sums (1), or (2) if BACK, read from global memory. A thread makes R results, V channels wide.
 */
 template <typename T, typename I, int R, int V, int TAPS, bool FIRST, bool BACK>
-__global__ void __launch_bounds__(THREADS) convolve(const T* __restrict__ a, const T* __restrict__ w, T* __restrict__ out, SIZES)
+__global__ void __launch_bounds__(THREADS, 1) convolve(const T* __restrict__ a, const T* __restrict__ w, T* __restrict__ out, SIZES)
 {
     typedef typename Summed<T>::type S;
     const Sizes<I> z = SIZES_GIVEN;
@@ -259,7 +259,7 @@ how many steps lie between the results of a thread. `reach` is how many inputs, 
 `pitch` is the distance of rows in shared memory.
 */
 template <typename T, typename I, int R, int V, int TAPS, bool BACK>
-__global__ void __launch_bounds__(THREADS) convolve_rows(
+__global__ void __launch_bounds__(THREADS, 1) convolve_rows(
     const T* __restrict__ a, const T* __restrict__ w, T* __restrict__ out, SIZES, long long reach, long long pitch)
 {
     typedef typename Summed<T>::type S;
@@ -326,7 +326,7 @@ Sum (3), read from global memory. A block has blockDim.x * V filters and R taps 
 and the blocks of the grid's column share the samples and the steps, in runs of `run` steps.
 */
 template <typename T, typename I, int R, int V, bool FIRST>
-__global__ void __launch_bounds__(THREADS) correlate(
+__global__ void __launch_bounds__(THREADS, 1) correlate(
     const T* __restrict__ x, const T* __restrict__ g, T* __restrict__ dw, typename Summed<T>::type* __restrict__ partial, SIZES,
     long long run)
 {
@@ -375,7 +375,7 @@ Sum (3), channels first, through shared memory. A block has one filter and R tap
 samples at a time, a piece of blockDim.x * RUN steps of each; the blocks of the grid's column share the pieces.
 */
 template <typename T, typename I, int R, int V, int RUN>
-__global__ void __launch_bounds__(THREADS) correlate_rows(
+__global__ void __launch_bounds__(THREADS, 1) correlate_rows(
     const T* __restrict__ x, const T* __restrict__ g, T* __restrict__ dw, typename Summed<T>::type* __restrict__ partial, SIZES,
     long long x_reach, long long g_reach)
 {
@@ -436,7 +436,7 @@ __global__ void __launch_bounds__(THREADS) correlate_rows(
 }
 
 // dw[j] = the sum over the `shares` rows of `partial` (shares, count). Blocks of (32, 8) threads.
-template <typename T, typename I> __global__ void __launch_bounds__(THREADS) add_up(
+template <typename T, typename I> __global__ void __launch_bounds__(THREADS, 1) add_up(
     const typename Summed<T>::type* __restrict__ partial, T* __restrict__ dw, long long shares, long long count)
 {
     typedef typename Summed<T>::type S;

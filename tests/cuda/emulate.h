@@ -29,7 +29,7 @@ block, and AddressSanitizer guards what lies behind the bytes that the launch as
 #define __restrict__
 #define __forceinline__ inline
 #define __align__(n) __attribute__((aligned(n)))
-#define __launch_bounds__(n)
+#define __launch_bounds__(...)
 
 typedef _Float16 __half;
 struct dim3 { unsigned x = 1, y = 1, z = 1; };

@@ -67,7 +67,7 @@ class Emulator:
         """The running program."""
         if self.build is not None:
             _, said = self.build.communicate()
-            assert self.build.returncode == 0, said
+            assert self.build.returncode == 0, said[:3000]
             self.build = None
         if self.process is None:
             self.process = subprocess.Popen(
