@@ -69,7 +69,48 @@ def _cuda() -> ArrayModule:
             f"'cuda12' and 'cuda13' bring it along. Received: {error}"
         ) from error
     register(ArrayModule("cuda", cupy, cupy.ndarray, cupy.asarray, cupy.asnumpy))
+    _choose_products(cupy)
     return _by_device["cuda"]
+
+
+_tf32 = False
+
+
+def tf32() -> bool:
+    """Whether products of float32 on a GPU may round their factors to TF32, of 10 bits: False until `set_tf32`."""
+    return _tf32
+
+
+def set_tf32(allowed: bool) -> None:
+    """Let products of float32 on a GPU round their factors to TF32, or not. CUPY_TF32 has no say in it.
+
+    On a GPU that has no TF32 (compute capability below 8.0) CuPy warns and computes in float32.
+
+    Raises:
+        TypeError: not True or False.
+    """
+    global _tf32
+    if not isinstance(allowed, bool):
+        raise TypeError(f"set_tf32: allowed must be True or False. Received: allowed={allowed!r}")
+    _tf32 = allowed
+    if "cuda" in _by_device:
+        _choose_products(_by_device["cuda"].xp)
+
+
+def _choose_products(cupy: Any) -> None:
+    """Tell CuPy how to multiply float32; it asks the environment only where nobody has."""
+    linalg = cupy._core._routines_linalg
+    cupy._core.set_compute_type("float32", linalg.COMPUTE_TYPE_TF32 if _tf32 else linalg.COMPUTE_TYPE_DEFAULT)
+
+
+def device_summary(device: str) -> str:
+    """A device for people: its name, the library that computes there, and whether products may use TF32."""
+    module, index = _module_for(device)
+    if module.device != "cuda":
+        return f"{device}, {module.xp.__name__} {module.xp.__version__}"
+    gpu = module.xp.cuda.runtime.getDeviceProperties(module.xp.cuda.Device().id if index is None else index)
+    choice = "on" if _tf32 else "off"
+    return f"{device}, {gpu['name'].decode()}, CuPy {module.xp.__version__}, TF32 {choice}"
 
 
 def _module_of(array: Any) -> ArrayModule:
