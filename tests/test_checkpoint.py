@@ -380,10 +380,10 @@ def test_a_state_that_cannot_be_written(tmp_path: Path) -> None:
 
 def cut_off(folder: Path) -> Path:
     path = folder / "run.ckpt"
+    hooks = [callbacks.EarlyStopping("loss"), Crash(7), callbacks.BackupAndRestore(path, 1)]
+    model = compiled(metrics=["accuracy"])
     with pytest.raises(ZeroDivisionError):
-        model = compiled(metrics=["accuracy"])
-        model.fit(*data(), batch_size=8, epochs=3, verbose=0, callbacks=[
-            callbacks.EarlyStopping("loss"), Crash(7), callbacks.BackupAndRestore(path, 1)])  # fmt: skip
+        model.fit(*data(), batch_size=8, epochs=3, verbose=0, callbacks=hooks)
     return path
 
 

@@ -60,10 +60,9 @@ class MonitorCallback(Callback):
         directions = [m.direction for m in metrics if m.name == name and m.direction] or ["down"] * (name == "loss")
         if not directions:
             raise ValueError(
-                f"{type(self).__name__} callback received monitor={self.monitor}, but Keras isn't able to "
-                "automatically determine whether that metric should be maximized or minimized. Pass `mode='max'` in "
-                "order to monitor based on the highest metric value, or pass `mode='min'` in order to use the lowest "
-                "value."
+                f"{type(self).__name__} callback received monitor={self.monitor}, but it is not known whether that "
+                "metric should be maximized or minimized. Pass `mode='max'` in order to monitor based on the highest "
+                "metric value, or pass `mode='min'` in order to use the lowest value."
             )
         return directions[-1]
 

@@ -81,7 +81,7 @@ class Mean(Metric):
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         values = as_tensor(values, self.dtype).detach()
         if values.ndim == 0 and isinstance(sample_weight, int):
-            self.add(values.data * float(sample_weight), sample_weight)
+            self.add(asarray(values.data, SUMS) * sample_weight, sample_weight)
             return
         weights = None if sample_weight is None else as_tensor(sample_weight, self.dtype, values).detach()
         values, weights = samplewise(values, weights, ops.mean)
