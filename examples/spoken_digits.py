@@ -3,7 +3,7 @@
 Data: Free Spoken Digit Dataset v1.0.10 (Zohar Jackson and others, CC BY-SA 4.0), six speakers, 3,000 recordings. It is
 downloaded once (16 MB); see examples/spoken_digits_data.py, which also makes the features.
 
-    python examples/spoken_digits.py [--epochs 30] [--seed 0] [--device cpu|cuda] [--data PATH] [--output .] [--no-plot]
+    python examples/spoken_digits.py [--epochs 40] [--seed 0] [--device cpu|cuda] [--data PATH] [--output .] [--no-plot]
     python examples/spoken_digits.py --leave-one-speaker-out   # how well it understands somebody it never heard
     python examples/spoken_digits.py --predict FILE.wav        # which digit is that? Trains first if it has not yet
 """
@@ -14,22 +14,22 @@ import argparse
 import os
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from spoken_digits_data import BANDS, DAMAGED, FRAMES, Recordings, load, log_mel, read_wav, said
+from spoken_digits_data import BANDS, FRAMES, HOP, RATE, Recordings, load, log_mel, read_wav
 
 import minigrad as mg
 from minigrad import Tensor, layers, losses, optimizers, plot
+from minigrad.saving import load_checkpoint, save_checkpoint
 
 DIGITS = 10
 BATCH = 64
 LEARNING_RATE = 3e-3
 TEST = 5  # recordings 0 to 4 of each digit and speaker
-WEIGHTS = "spoken_digits.npz"
+WEIGHTS = "spoken_digits.ckpt"
 
 
 class Disturb(layers.Layer):
@@ -71,7 +71,8 @@ def build() -> mg.Sequential:
     ])
     for filters, pool in (64, 2), (96, 2), (128, None):
         network.add(layers.SeparableConv1D(
-            filters, kernel_size=9, padding="same", use_bias=False, pointwise_initializer="he_uniform"
+            filters, kernel_size=9, padding="same", use_bias=False, pointwise_initializer="he_uniform",
+            name=f"separable_{filters}",
         ))
         network.add(layers.BatchNormalization(momentum=0.9))
         network.add(layers.Activation("relu"))
@@ -106,23 +107,29 @@ def probabilities(network: mg.Sequential, x: np.ndarray) -> np.ndarray:
     return Tensor(network.predict(x, verbose=0)).softmax(-1).numpy()
 
 
-def report(title: str, of: np.ndarray, right: np.ndarray) -> None:
-    """How many recordings were heard right, for each speaker and in total."""
+def report(title: str, speaker: np.ndarray, right: np.ndarray) -> list[float]:
+    """Print how many recordings of each speaker were heard right; return the accuracies."""
     print(f"{title:<12}{'right':>10}{'accuracy':>10}")
-    for name in [*np.unique(of), "all"]:
-        mine = right[(of == name) | (name == "all")]
-        print(f"{name:<12}{f'{mine.sum()}/{len(mine)}':>10}{mine.mean():>10.3f}")
+    accuracies = []
+    for name in np.unique(speaker):
+        mine = right[speaker == name]
+        accuracies.append(float(mine.mean()))
+        print(f"{name:<12}{f'{mine.sum()}/{len(mine)}':>10}{accuracies[-1]:>10.3f}")
+    return accuracies
 
 
 def leave_one_speaker_out(recordings: Recordings, options: argparse.Namespace) -> None:
     """Six trainings: each time one speaker is a stranger, of whom no recording is used, and then all are asked."""
-    right = np.zeros(len(recordings.digit), bool)
+    heard = np.empty_like(recordings.digit)
     for stranger in np.unique(recordings.speaker):
         asked = recordings.speaker == stranger
         print(f"without {stranger}:")
         network, _ = trained(recordings.where(~asked), recordings.where(asked), options)
-        right[asked] = probabilities(network, recordings.x[asked]).argmax(-1) == recordings.digit[asked]
-    report("stranger", recordings.speaker, right)
+        heard[asked] = probabilities(network, recordings.x[asked]).argmax(-1)
+    save_pictures(options, strangers=lambda: plot.confusion_matrix(recordings.digit, heard))
+    right = heard == recordings.digit
+    accuracies = report("stranger", recordings.speaker, right)
+    print(f"mean accuracy {np.mean(accuracies):.3f}, for speakers from {min(accuracies):.3f} to {max(accuracies):.3f}")
 
 
 def known_speakers(recordings: Recordings, options: argparse.Namespace) -> mg.Sequential:
@@ -132,50 +139,38 @@ def known_speakers(recordings: Recordings, options: argparse.Namespace) -> mg.Se
     network, history = trained(recordings.where(recordings.number >= TEST), test, options)
     print(f"{network.count_params():,} parameters, {time.perf_counter() - start:.1f} s")
     heard = probabilities(network, test.x).argmax(-1)
-    or_exit(save, options.output / WEIGHTS, network)
-    if not options.no_plot:
-        pictures = {
-            "history": plot.history(history),
-            "confusion": plot.confusion_matrix(test.digit, heard),
-            "kernels": plot.kernels(network.layers[2]),
-        }
-        for name, figure in pictures.items():
-            path = options.output / f"spoken_digits_{name}.png"
-            figure.savefig(path, dpi=120)
-            print(f"picture: {path}")
+    or_exit(save_checkpoint, options.output / WEIGHTS, network)
+    print(f"weights: {options.output / WEIGHTS}")
+    save_pictures(
+        options,
+        features=lambda: picture_of(test),
+        history=lambda: plot.history(history),
+        confusion=lambda: plot.confusion_matrix(test.digit, heard),
+        kernels=lambda: plot.kernels(network.get_layer("separable_64")),
+    )
     right = heard == test.digit
     report("speaker", test.speaker, right)
     print(f"test accuracy {right.mean():.3f} ({right.sum()}/{len(right)})")
     return network
 
 
-def save(path: Path, network: mg.Sequential) -> None:
-    """Write the weights, under another name first: an older file stays whole until the new one is."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, *network.get_weights())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    print(f"weights: {path}")
+def picture_of(recordings: Recordings) -> Any:
+    """What the network hears: the features of the first recording of each digit."""
+    figure, panels = plot.figure(2, 5, size=(2.2, 1.9))
+    for digit, axes in enumerate(panels):
+        first = int(np.argmax(recordings.digit == digit))
+        axes.imshow(recordings.x[first].T, origin="lower", aspect="auto", extent=(0, FRAMES * HOP / RATE, 0, BANDS))
+        axes.set_title(f"{digit}, {recordings.speaker[first]}", fontsize=10)
+        axes.set(xlabel="time (s)" if digit >= 5 else "", ylabel="mel band" if digit % 5 == 0 else "")
+    return figure
 
 
-def restored(path: Path) -> mg.Sequential:
-    """The network with the weights of an earlier run.
-
-    Raises:
-        ValueError: another file.
-    """
-    network = build()
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("a file that is no npz archive, or not the whole of one")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            network.set_weights([archive[name] for name in archive.files])
-    except DAMAGED as error:
-        raise ValueError(f"weights: {path} must be what an earlier run saved. Received: {said(error)}") from error
-    return network
+def save_pictures(options: argparse.Namespace, **pictures: Callable[[], Any]) -> None:
+    """Draw each, and write it under its name."""
+    for name, draw in pictures.items() if not options.no_plot else ():
+        path = options.output / f"spoken_digits_{name}.png"
+        or_exit(draw().savefig, path)
+        print(f"picture: {path}")
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -183,7 +178,8 @@ def predict(options: argparse.Namespace) -> None:
     x = or_exit(lambda: log_mel([read_wav(options.predict)]))
     weights = options.output / WEIGHTS
     if weights.exists():
-        network = or_exit(restored, weights)
+        network = build()
+        or_exit(lambda: load_checkpoint(weights, network, random=False))
     else:
         print(f"no {weights} yet: training first")
         network = known_speakers(or_exit(load, options.data), options)
@@ -193,7 +189,7 @@ def predict(options: argparse.Namespace) -> None:
 
 
 def or_exit(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What ``work`` returns; when a file or the network is at fault, its sentence ends the program."""
+    """What ``work`` returns; when a file or the connection is at fault, a sentence ends the program."""
     try:
         return work(*arguments)
     except (OSError, ValueError) as error:
@@ -216,7 +212,8 @@ def main() -> None:
         parser.error(f"--epochs must be a positive integer. Received: {options.epochs}")
     if options.seed < 0:
         parser.error(f"--seed must not be negative. Received: {options.seed}")
-    if not options.output.is_dir() or not os.access(options.output, os.W_OK):
+    written = not (options.predict and (options.output / WEIGHTS).exists())
+    if not options.output.is_dir() or (written and not os.access(options.output, os.W_OK)):
         parser.error(f"--output must be a folder that can be written to. Received: {options.output}")
 
     if options.predict:
