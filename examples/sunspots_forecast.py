@@ -237,15 +237,14 @@ def draw(
     near.plot(years[tested], rolled["network"][:, 0], color=colors["network"], label="network")
     near.set_title("One year ahead")
     last = int(years[-1])
+    starts = range(0, len(origins) - HORIZON + 1, HORIZON)
     for name in list(missed)[1:]:
-        for i in range(0, len(origins), HORIZON):
+        for i in starts:
             span = np.arange(HORIZON) + years[origins[i]]
-            known = span <= last
-            label = name if i == 0 else None
-            far.plot(span[known], rolled[name][i][known], styles[name], color=colors[name], label=label)
+            far.plot(span, rolled[name][i], styles[name], color=colors[name], label=name if i == 0 else None)
         far.plot(last + 1 + np.arange(HORIZON), ahead[name], styles[name], color=colors[name])
-    for year in years[list(origins)[::HORIZON]]:
-        far.axvline(year - 0.5, color=plot.INK, lw=0.6, alpha=0.5)
+    for i in starts:
+        far.axvline(years[origins[i]] - 0.5, color=plot.INK, lw=0.6, alpha=0.5)
     far.axvspan(last + 0.5, last + HORIZON + 0.5, color=plot.INK, alpha=0.12, lw=0)
     far.set_title(f"Eleven years ahead, from each vertical line; gray: after the last observation, {last}")
     for name, values in missed.items():
