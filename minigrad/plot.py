@@ -119,7 +119,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[Any] | None = No
         ylabel="true class",
     )
     if count <= MAX_COUNTS or labels is not None:
-        long = max(map(len, names)) > 3
+        long = 0.09 * max(map(len, names)) > (side - 1.6) / count  # inches of a name, and of its cell
         axes.set_xticks(range(count), names, **({"rotation": 45, "ha": "right"} if long else {}))
         axes.set_yticks(range(count), names)
     _colorbar(made, picture, axes, "share of the true class")

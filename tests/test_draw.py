@@ -62,6 +62,16 @@ flowchart TD
 """
 
 
+def test_the_page_shows_what_is_drawn() -> None:
+    """The Mermaid block of docs/pictures.md is what its code prints."""
+    page = (Path(__file__).parent.parent / "docs" / "pictures.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```mermaid\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    x = Tensor.ones(4, 3)
+    w, b = Tensor.ones(3, 2, requires_grad=True), Tensor.ones(2, requires_grad=True)
+    y = (x @ w + b).tanh()
+    assert draw((y * y).sum(), names={"w": w, "b": b, "y": y}).mermaid == block
+
+
 def test_dot_of_a_small_tape(small: Tensor) -> None:
     text = draw(small).dot
     assert text.startswith("digraph tape {\n")
