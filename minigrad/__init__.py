@@ -4,6 +4,7 @@ from minigrad import (
     activations,
     callbacks,
     constraints,
+    cuda,
     data,
     functional,
     initializers,
@@ -29,7 +30,7 @@ from minigrad.tape import grad, no_grad
 from minigrad.tensor import Tensor
 
 __all__ = [
-    "Layer", "Model", "Op", "Sequential", "Tensor", "activations", "callbacks", "clear_session", "constraints",
+    "Layer", "Model", "Op", "Sequential", "Tensor", "activations", "callbacks", "clear_session", "constraints", "cuda",
     "data", "detect_anomaly", "draw", "functional", "get_num_threads", "grad", "gradcheck", "initializers", "layers",
     "losses", "metrics", "models", "no_grad", "op", "ops", "optimizers", "plot", "regularizers", "set_num_threads",
     "set_random_seed", "settings",

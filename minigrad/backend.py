@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from contextlib import nullcontext
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,9 +69,26 @@ def _cuda() -> ArrayModule:
             "device 'cuda': NVRTC must be installed, since CuPy compiles its kernels with it; the extras "
             f"'cuda12' and 'cuda13' bring it along. Received: {error}"
         ) from error
-    register(ArrayModule("cuda", cupy, cupy.ndarray, cupy.asarray, cupy.asnumpy))
+    register(ArrayModule("cuda", cupy, cupy.ndarray, _not_captured(cupy.asarray), _not_captured(cupy.asnumpy)))
     _choose_products(cupy)
     return _by_device["cuda"]
+
+
+capturing: ContextVar[bool] = ContextVar("minigrad_capturing", default=False)
+
+
+def _not_captured(copy: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A copy between the host and a GPU; a step that is being captured cannot make one, for no replay would."""
+
+    def checked(array: Any) -> Any:
+        if capturing.get():
+            raise RuntimeError(
+                "capture: the step must not copy between the host and the GPU, as labels, random numbers and .item() "
+                f"do; give such arrays to the step as inputs. Received: a copy of {describe(array)}"
+            )
+        return copy(array)
+
+    return checked
 
 
 _tf32 = False
@@ -227,7 +245,7 @@ def is_inexact(dtype: Any) -> bool:
 
 def on_gpu(*arrays: Array) -> bool:
     """Whether one of the arrays is CuPy's."""
-    return any(type(array) in array_types and _by_type[type(array)].device == "cuda" for array in arrays)
+    return any(_module_of(array).device == "cuda" for array in arrays)
 
 
 def at_device_of(array: Array) -> Any:

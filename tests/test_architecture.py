@@ -29,6 +29,7 @@ FLOORS = {
     "tensor": 4,
     "data": 5, "draw": 5, "functional": 5, "variable": 5, "config": 5,
     "gradcheck": 6, "initializers": 6, "regularizers": 6, "constraints": 6, "activations": 6, "losses": 6, "metrics": 6,
+    "cuda": 6,
     "layers": 7, "models": 7, "optimizers": 7, "plot": 7, "saving": 7, "distributed": 7,
     "callbacks": 7, "training": 7,
     "__init__": 8,

@@ -2,81 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from minigrad import backend
-
-
-class FakeDevice:
-    """A GPU as CuPy names it; entered, it is the present one."""
-
-    present: list[int] = [0]
-
-    def __init__(self, index: int | None = None) -> None:
-        self.id = self.present[-1] if index is None else index
-
-    def __enter__(self) -> FakeDevice:
-        self.present.append(self.id)
-        return self
-
-    def __exit__(self, *args: Any) -> None:
-        self.present.pop()
-
-
-class FakeArray:
-    """An array on a GPU: host numbers, a device and an address."""
-
-    def __init__(self, host: np.ndarray, device: int = 0) -> None:
-        self.host = host
-        self.device = FakeDevice(device)
-        self.data = SimpleNamespace(ptr=0x7F00_0000_0010 + device)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.host, name)
-
-
-def fake_cupy() -> Any:
-    """CuPy as far as minigrad's backend knows it."""
-    told: dict[str, Any] = {"modules": []}
-
-    class RawModule:
-        def __init__(self, **given: Any) -> None:
-            told["modules"].append(given)
-
-        def get_function(self, name: str) -> str:
-            return f"compiled {name}"
-
-    linalg = SimpleNamespace(COMPUTE_TYPE_DEFAULT=1, COMPUTE_TYPE_TF32=7)
-    runtime = SimpleNamespace(getDeviceCount=lambda: 2, getDeviceProperties=lambda i: {"name": f"GPU {i}".encode()})
-    return SimpleNamespace(
-        told=told, __version__="14.2.0", ndarray=FakeArray, RawModule=RawModule,
-        asarray=lambda a: FakeArray(np.array(a), FakeDevice.present[-1]), asnumpy=lambda a: a.host.copy(),
-        result_type=lambda *arrays: np.result_type(*(a.host for a in arrays)),
-        cuda=SimpleNamespace(runtime=runtime, nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)), Device=FakeDevice),
-        _core=SimpleNamespace(
-            _routines_linalg=linalg, set_compute_type=lambda dtype, kind: told.update({f"products of {dtype}": kind}),
-        ),
-    )
+from tests.cuda.fake import FakeArray, FakeDevice, installed
 
 
 @pytest.fixture
 def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A CuPy that is forgotten afterwards."""
-    fake = fake_cupy()
-    monkeypatch.setitem(sys.modules, "cupy", fake)
-    monkeypatch.setattr(FakeArray, "__module__", "cupy.fake")
-    monkeypatch.setattr(backend, "_by_device", {k: m for k, m in backend._by_device.items() if k != "cuda"})
-    monkeypatch.setattr(backend, "_by_type", dict(backend._by_type))
-    types = set(backend.array_types)
-    yield fake
-    backend.array_types.clear()
-    backend.array_types.update(types)
+    yield from installed(monkeypatch)
 
 
 def test_tf32_is_off_whatever_the_environment_says(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
