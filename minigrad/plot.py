@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from minigrad.backend import array_module, asarray, describe, is_array, to_host
+from minigrad.config import positive
 from minigrad.layers.depthwise_conv1d import DepthwiseConvolution
 from minigrad.layers.holder import Holder
 from minigrad.tape import Value
@@ -34,17 +35,18 @@ def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (4.8, 3.
     return made, [_styled(axes) for axes in made.subplots(rows, columns, squeeze=False).flat]
 
 
-def history(history: Any) -> Any:
+def history(history: Any, validation_freq: int = 1) -> Any:
     """Draw learning curves: a panel for each quantity, with its validation ("val_...") in the same.
 
     Args:
         history: what `fit` returns, or a dict of one list of numbers per name, a number an epoch.
+        validation_freq: what `fit` was given: after every so many epochs there is a number in the lists "val_...".
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: no epochs, or lists of different lengths.
+        ValueError: no epochs, lists of other lengths, or a bad ``validation_freq``.
         TypeError: something else.
     """
     curves = getattr(history, "history", history)
@@ -52,20 +54,25 @@ def history(history: Any) -> Any:
         raise TypeError(
             f"plot.history: a History or a dict of lists must be given. Received: {type(history).__name__}"
         )
-    lengths = {name: len(values) for name, values in curves.items()}
-    if len(set(lengths.values())) != 1 or 0 in lengths.values():
-        raise ValueError(f"plot.history: every list must have a number for each epoch. Received: lengths={lengths}")
-    count = next(iter(lengths.values()))
+    count = max(map(len, curves.values()), default=0)
     epochs = [epoch + 1 for epoch in getattr(history, "epoch", range(count))]
+    validated = [epoch for epoch in epochs if epoch % positive("validation_freq", validation_freq) == 0]
+    steps = {name: validated if name.startswith("val_") else epochs for name in curves}
+    if not count or any(len(values) != len(steps[name]) for name, values in curves.items()):
+        lengths = {name: len(values) for name, values in curves.items()}
+        raise ValueError(
+            "plot.history: every list must have a number for each epoch (those of validation one for each "
+            f"validation_freq epochs). Received: lengths={lengths}, validation_freq={validation_freq}"
+        )
     names = list(dict.fromkeys(name.removeprefix("val_") for name in curves))
     columns = min(len(names), 3)
     made, panels = figure(-(-len(names) // columns), columns)
-    marker = "o" if count < 2 else None  # one point makes no line
     for axes, name in zip(panels, names, strict=False):
         shown = {}
         for key, label, color, line in ((name, "training", 0, "-"), (f"val_{name}", "validation", 1, "--")):
             if key in curves:
-                shown[key] = axes.plot(epochs, curves[key], line, color=COLORS[color], marker=marker, label=label)
+                marker = "o" if len(curves[key]) < 2 else None  # one point makes no line
+                shown[key] = axes.plot(steps[key], curves[key], line, color=COLORS[color], marker=marker, label=label)
         words = name.replace("_", " ")
         axes.set(title=words.capitalize(), xlabel="epoch", ylabel=words)
         axes.xaxis.get_major_locator().set_params(integer=True)

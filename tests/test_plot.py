@@ -136,6 +136,18 @@ def test_history_takes_what_fit_returns() -> None:
     assert list(axes.lines[0].get_xdata()) == [5, 6]
 
 
+def test_history_of_what_fit_did_itself() -> None:
+    network = mg.Sequential([layers.Dense(1)])
+    network.compile("sgd", "mse", ["mae"])
+    x = np.ones((10, 3), "f")
+    trained = network.fit(x, x[:, :1], epochs=5, validation_split=0.2, validation_freq=2, verbose=0)
+    figure = plot.history(trained, validation_freq=2)
+    assert [list(line.get_xdata()) for line in panel(figure, "Loss").lines] == [[1, 2, 3, 4, 5], [2, 4]]
+    assert len(panel(figure, "Mae").lines) == 2
+    with pytest.raises(ValueError, match=r"'val_mae': 2\}, validation_freq=1$"):
+        plot.history(trained)
+
+
 @pytest.mark.parametrize(
     ("values", "scale"),
     [([1.0, 0.01], "log"), ([1.0, 0.5], "linear"), ([1.0, 0.0], "linear"), ([math.nan] * 2, "linear")],
@@ -154,8 +166,10 @@ def test_history_errors() -> None:
     with pytest.raises(TypeError, match=r"^plot\.history: a History or a dict of lists must be .* Received: list$"):
         plot.history([1.0])
     for bad in ({}, {"loss": []}, {"loss": [1.0, 2.0], "val_loss": [1.0]}):
-        with pytest.raises(ValueError, match=r"^plot\.history: every list must have a number for each epoch\. "):
+        with pytest.raises(ValueError, match=r"^plot\.history: every list must have a number for each epoch "):
             plot.history(bad)
+    with pytest.raises(ValueError, match="validation_freq"):
+        plot.history({"loss": [1.0]}, validation_freq=0)
 
 
 # ---------------------------------------------------------------------- confusion matrix
