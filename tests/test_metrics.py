@@ -234,8 +234,9 @@ def test_names_of_results() -> None:
 
     compiled = CompiledMetrics(["mse", metrics.MeanSquaredError(), worst], ["mse", "mse"])
     compiled.update_state(Tensor([[1.0], [2.0]]), Tensor([[0.0], [0.0]]), Tensor([1.0, 0.0]))
-    results = Results(compiled.metrics)
-    assert dict(results).keys() == {"mse", "mean_squared_error", "worst", "mse_1", "mse_2"}
+    results = Results(compiled.metrics, compiled.weighted)
+    assert list(results) == ["mse", "mean_squared_error", "worst", "weighted_mse", "weighted_mse_1"]
+    assert list(Results(compiled.metrics))[3:] == ["mse_1", "mse_2"]
     assert [result.item() for result in results.values()] == [2.5, 2.5, 1.5, 1.0, 1.0]
     assert repr(Results(compiled.metrics[:1])) == "{'mse': 2.5}"
     assert len(results) == 5

@@ -15,8 +15,8 @@ from minigrad.tensor import Tensor
 class Results(Mapping[str, Tensor]):
     """The results of metrics by name. Each is computed when it is asked for: nobody asks in most steps."""
 
-    def __init__(self, metrics: Sequence[Metric]) -> None:
-        self._metrics = named(metrics)
+    def __init__(self, metrics: Sequence[Metric], weighted: Sequence[Metric] = ()) -> None:
+        self._metrics = named(metrics, weighted)
 
     def __getitem__(self, name: str) -> Tensor:
         return self._metrics[name].result()
@@ -31,14 +31,17 @@ class Results(Mapping[str, Tensor]):
         return repr({name: result.item() for name, result in self.items()})
 
 
-def named(metrics: Sequence[Metric]) -> dict[str, Metric]:
-    """The metrics by name; a name that another one has gets a number: mse, mse_1, mse_2."""
+def named(metrics: Sequence[Metric], weighted: Sequence[Metric] = ()) -> dict[str, Metric]:
+    """The metrics by name. A name that is taken gets a number (mse, mse_1), if ``weighted`` a word (weighted_mse)."""
     found: dict[str, Metric] = {}
     counts: dict[str, int] = {}
     for metric in metrics:
-        count = counts.get(metric.name, 0)
-        counts[metric.name] = count + 1
-        found[f"{metric.name}_{count}" if count else metric.name] = metric
+        name = metric.name
+        if name in counts and metric in weighted:
+            name = f"weighted_{name}"
+        count = counts.get(name, 0)
+        counts[name] = count + 1
+        found[f"{name}_{count}" if count else name] = metric
     return found
 
 
@@ -68,6 +71,11 @@ class CompiledMetrics:
     def metrics(self) -> list[Metric]:
         """The metrics, once `settle` has run."""
         return [metric for metric, _ in self._settled]
+
+    @property
+    def weighted(self) -> list[Metric]:
+        """Those of them whose samples count by their weights."""
+        return [metric for metric, weighted in self._settled if weighted]
 
     def settle(self, y_true: Any, y_pred: Tensor) -> None:
         """Choose the metrics by the shapes of a batch, unless that was done."""

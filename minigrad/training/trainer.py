@@ -101,17 +101,18 @@ class Trainer:
             return sum(penalties[1:], penalties[0])
         if y is None:
             raise ValueError("compute_loss: y must be given, the loss compares it with the output. Received: y=None")
+        return sum(penalties, self._settled_loss(y, y_pred)(y, y_pred, sample_weight))
+
+    def _settled_loss(self, y: Any, y_pred: Any) -> Any:
         if isinstance(self.loss, str):
             self.loss = LossFunctionWrapper(CROSSENTROPIES[shape_family(y, y_pred)], name=self.loss)
-        return sum(penalties, self.loss(y, y_pred, sample_weight))
+        return self.loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Mapping[str, Any]:
         """Add a batch to the metrics of `compile`, and return the results of all metrics so far."""
         if self._compiled is not None:
             self._compiled.update_state(y, y_pred, sample_weight)
-        if self._results is None:
-            self._results = Results(self.metrics)
-        return self._results
+        return self._results or self._new_results()
 
     def _tracked(self, loss: Tensor, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Mapping[str, Any]:
         if self._loss_tracker is not None:
@@ -129,7 +130,12 @@ class Trainer:
         """Forget what the metrics have added up."""
         for metric in self.metrics:
             metric.reset_state()
-        self._results = Results(self.metrics)
+        self._new_results()
+
+    def _new_results(self) -> Results:
+        """The results of the present metrics, kept for the steps to come."""
+        self._results = Results(self.metrics, self._compiled.weighted if self._compiled is not None else ())
+        return self._results
 
     # ------------------------------------------------------------------ many steps
 
@@ -212,7 +218,7 @@ class Trainer:
             run.logs = self._results
             hooks.begin("epoch", run.epoch)
         elif run.logs is None:  # taken up in the middle
-            run.logs = self._results = Results(self.metrics)
+            run.logs = self._new_results()
         for batch in () if self.stop_training else data.epoch(run.epoch, run.seed, run.batch):
             hooks.begin("train_batch", run.batch)
             run.logs = self.train_step(*self._placed(batch))
@@ -298,25 +304,25 @@ class Trainer:
         """See to it by a look at the data that model, metrics and optimizer are built, and that all labels exist."""
         first = data.first()
         self._target = self._device_for(first)
-        x, y, _ = self._placed(first)
+        x, y, weights = self._placed(first)
         with no_grad():
             y_pred = self(x, training=False)  # type: ignore[operator]
+            if type(self).train_step is Trainer.train_step:  # refuses what the first step would, halfway through
+                self.compute_loss(x, y, y_pred, weights)
         if self._compiled is not None and y is not None:
             self._compiled.settle(y, y_pred)
         if y is not None and self.loss is not None and isinstance(data, Arrays):
-            self._check_labels(data.parts.y, y, y_pred)
+            self._check_labels(data.parts.y, self._settled_loss(y, y_pred), y_pred)
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_weights)  # type: ignore[attr-defined]
 
-    def _check_labels(self, labels: Any, y: Any, y_pred: Tensor) -> None:
+    def _check_labels(self, labels: Any, loss: Any, y_pred: Tensor) -> None:
         """Let a loss of labels see each label once, before anything is learned: it refuses those out of range."""
-        if isinstance(self.loss, str):
-            self.loss = LossFunctionWrapper(CROSSENTROPIES[shape_family(y, y_pred)], name=self.loss)
-        function = getattr(self.loss, "fn", None) or getattr(self.loss, "_function", None)
-        if getattr(function, "labels", False) and getattr(self.loss, "axis", -1) == -1:
+        function = getattr(loss, "fn", None) or getattr(loss, "_function", None)
+        if getattr(function, "labels", False) and getattr(loss, "axis", -1) == -1:
             array = labels.data if isinstance(labels, Tensor) else labels
             once = Tensor._output(array_module(array).unique(array), None)
-            self.loss(once, Tensor.ones(len(once), y_pred.shape[-1], device=once.device))
+            loss(once, Tensor.ones(len(once), y_pred.shape[-1], device=once.device))
 
     def _device_for(self, batch: Batch) -> str:
         """The device of the weights; of the data while there are none."""
