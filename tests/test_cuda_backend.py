@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minigrad import backend
+from minigrad import Tensor, backend
 from tests.cuda.fake import FakeArray, FakeDevice, installed
 
 
@@ -59,3 +60,28 @@ def test_arrays_of_a_gpu_are_known_by_their_address_and_device(cupy: Any) -> Non
         assert FakeDevice().id == 1
     with backend.at_device_of(host):
         assert FakeDevice().id == 0
+
+
+def test_a_step_that_runs_out_of_memory_leaves_nothing_behind() -> None:
+    """The tape goes with the error; the next step finds everything as it was."""
+
+    class OutOfMemoryError(MemoryError):
+        pass
+
+    held: list[weakref.ref[Tensor]] = []
+    w = Tensor(np.ones(4), device="standin", requires_grad=True)
+
+    def step(fails: bool) -> None:
+        y = w * 2.0
+        held.append(weakref.ref(y))
+        if fails:
+            raise OutOfMemoryError("Out of memory allocating 9,437,184 bytes")
+        (y * y).sum().backward()
+
+    with pytest.raises(OutOfMemoryError, match="allocating"):
+        step(fails=True)
+    assert held[0]() is None
+    assert w.grad is None
+    step(fails=False)
+    assert w.grad is not None
+    assert w.grad.tolist() == [8.0] * 4

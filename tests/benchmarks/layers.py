@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.layers --peers torch,keras,jax [--device cpu|cuda] [--threads 1|2] [--json FILE]
 
-The floor is the three matrix products of the pointwise step alone.
+The floor is the three matrix products of the pointwise step alone. On a GPU the batches are larger, so that the card is
+full and its caches are not, and events of the device take the time. ``--scale 1`` keeps the batches of the CPU.
 """
 
 from __future__ import annotations
@@ -11,37 +12,37 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks import peers, timing
+from minigrad.backend import device_summary, module_for
+from tests.benchmarks import device, peers, timing
 from tests.benchmarks.workloads import WORKLOADS
 
 RESULTS = ("y", "dx", "d depthwise", "d pointwise", "d bias")
 
 
-def floor(arrays: dict[str, np.ndarray]) -> timing.Step:
-    """The three pointwise products alone, by NumPy's BLAS: what no step can go below."""
-    z = np.zeros((arrays["g"].shape[0] * arrays["g"].shape[1], len(arrays["pointwise"])), np.float32)
-    z += arrays["x"].std()
-    g = arrays["g"].reshape(-1, arrays["g"].shape[-1])
-    w = arrays["pointwise"]
+def floor(arrays: dict[str, np.ndarray], xp: Any) -> timing.Step:
+    """The three pointwise products alone, by the BLAS of NumPy or CuPy: what no step can go below."""
+    g, w = xp.asarray(arrays["g"].reshape(-1, arrays["g"].shape[-1])), xp.asarray(arrays["pointwise"])
+    z = xp.full((len(g), len(w)), arrays["x"].std(), "float32")
     return lambda: (z @ w, z.T @ g, g @ w.T)
 
 
 def main() -> None:
     options = timing.parser(__doc__, peers="torch", threads=2, rounds=9, seconds=0.15, only="")
     options.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    options.add_argument("--scale", type=int, default=1, help="multiply N, to fill a GPU")
+    options.add_argument("--scale", type=int, default=0, help="multiply N; 0 fills a GPU, and leaves N on the CPU")
     given = options.parse_args()
     present = timing.installed(given.peers, peers.PEERS)
     timing.limit_threads(given.threads)
-    synchronize: timing.Step = lambda: None
+    xp, clock = module_for(given.device), timing.seconds_of
+    print(device_summary(given.device))
     if given.device == "cuda":
-        import cupy
-
-        synchronize = cupy.cuda.Device().synchronize
+        clock = device.clock(xp)
+        print(f"ceilings measured: {device.ceilings(xp)}")
 
     rows: list[dict[str, Any]] = []
     for workload in timing.chosen(WORKLOADS, given.only):
-        workload = workload._replace(batch=workload.batch * given.scale)
+        scale = given.scale or (device.to_fill(workload.nbytes) if given.device == "cuda" else 1)
+        workload = workload._replace(batch=workload.batch * scale)
         arrays = workload.arrays()
         ours = peers.minigrad(workload, arrays, given.device)
         step, home = ours["channels_last"]
@@ -52,10 +53,10 @@ def main() -> None:
             for layout, (step, home) in candidates.items():
                 timing.same(f"{name} {layout} on {workload.name}", RESULTS, reference, home(step()))
                 steps[f"{name} {layout}"] = step
-        if given.device == "cpu":
-            steps["floor"] = floor(arrays)
-        times = timing.taken_in_turns(steps, given.rounds, given.seconds, synchronize)
-        rows.append(timing.report(workload.name, times, "minigrad channels_last", [*present, "floor"]))
+        steps["floor"] = floor(arrays, xp)
+        times = timing.taken_in_turns(steps, given.rounds, given.seconds, clock)
+        title = workload.name if scale == 1 else f"{workload.name}, batch {workload.batch}"
+        rows.append(timing.report(title, times, "minigrad channels_last", [*present, "floor"]))
     timing.summary(rows, present)
     timing.keep(given.json, rows)
 

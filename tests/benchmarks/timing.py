@@ -85,17 +85,17 @@ def same(who: str, names: Iterable[str], ours: Iterable[Any], theirs: Iterable[A
             raise SystemExit(f"{who}: {name} differs from minigrad's by {error:.1e}; nothing was timed")
 
 
-def seconds_of(step: Step, count: int, synchronize: Step = lambda: None) -> float:
+def seconds_of(step: Step, count: int) -> float:
     """Seconds that a step takes, by ``count`` of them."""
-    synchronize()
     start = time.perf_counter()
     for _ in range(count):
         step()
-    synchronize()
     return (time.perf_counter() - start) / count
 
 
-def taken_in_turns(steps: dict[str, Step], rounds: int, seconds: float, synchronize: Step = lambda: None) -> Times:
+def taken_in_turns(
+    steps: dict[str, Step], rounds: int, seconds: float, clock: Callable[[Step, int], float] = seconds_of
+) -> Times:
     """Seconds per step of every contestant in every round, in which it runs for about ``seconds``.
 
     Before its turn there is a pause and a step that does not count: the threads of the libraries go on spinning for
@@ -104,13 +104,13 @@ def taken_in_turns(steps: dict[str, Step], rounds: int, seconds: float, synchron
     counts = {}
     for name, step in steps.items():
         step()
-        counts[name] = max(1, round(seconds / max(seconds_of(step, 1, synchronize), 1e-6)))
+        counts[name] = max(1, round(seconds / max(clock(step, 1), 1e-6)))
     times: Times = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
             time.sleep(PAUSE)
             step()
-            times[name].append(seconds_of(step, counts[name], synchronize))
+            times[name].append(clock(step, counts[name]))
     return times
 
 

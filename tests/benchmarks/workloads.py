@@ -40,6 +40,11 @@ class Workload(NamedTuple):
         }
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the input."""
+        return 4 * self.batch * self.length * self.channels
+
+    @property
     def pads(self) -> tuple[int, int]:
         """Zeros before and after, by Keras's rule."""
         span = self.dilation * (self.taps - 1) + 1
