@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import Tensor, backend
+from minigrad import Tensor, backend, ops
+from minigrad.kernels import cuda, depthwise
+from minigrad.kernels.geometry import Geometry
 from tests.cuda.fake import FakeArray, FakeDevice, installed
 
 
@@ -85,3 +87,24 @@ def test_a_step_that_runs_out_of_memory_leaves_nothing_behind() -> None:
     step(fails=False)
     assert w.grad is not None
     assert w.grad.tolist() == [8.0] * 4
+
+
+@pytest.mark.parametrize("name", ["forward", "input_grad", "kernel_grad"])
+def test_arrays_of_a_gpu_go_to_the_cuda_kernels(name: str, cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(cuda, name, lambda *given: asked.append(given))
+    given = FakeArray(np.ones((1, 5, 2))), FakeArray(np.ones((1, 3, 2))), Geometry(5, 3), "NLC"
+    getattr(depthwise, name)(*given)
+    assert asked == [given]
+
+
+def test_a_host_array_in_an_op_on_a_gpu_is_refused(cupy: Any) -> None:
+    x, w = Tensor._output(FakeArray(np.ones((1, 5, 2))), None), np.ones((3, 2, 1))
+    message = (
+        r"depthwise_conv1d: arguments must be on one device; move one with \.to\(device\)\. "
+        r"Received: x on 'cuda:0', w on 'cpu'"
+    )
+    with pytest.raises(TypeError, match=message):
+        ops.depthwise_conv1d(x, w)
+    with pytest.raises(TypeError, match="Received: x on 'cuda:0', w on 'cuda:1'"):
+        ops.depthwise_conv1d(x, Tensor._output(FakeArray(w, device=1), None))

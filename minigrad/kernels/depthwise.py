@@ -19,8 +19,8 @@ import math
 import threading
 from typing import Any
 
-from minigrad.backend import Array, array_module, device_of
-from minigrad.kernels import parallel
+from minigrad.backend import Array, array_module, device_of, on_gpu
+from minigrad.kernels import cuda, parallel
 from minigrad.kernels.geometry import Geometry
 
 LAYOUTS = ("NLC", "NCL")
@@ -48,6 +48,8 @@ def shaped(batch: int, steps: int, channels: int, layout: str) -> tuple[int, int
 
 def forward(x: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     """y[n, t, c*M + m] = sum_k x[n, s*t + d*k - p, c] * w[k, c, m]."""
+    if on_gpu(x, w):
+        return cuda.forward(x, w, geometry, layout)
     xp = array_module(x)
     taps, channels, multiplier = w.shape
     flat = w.reshape(taps, channels * multiplier)
@@ -68,6 +70,8 @@ def input_grad(g: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     The inputs fall into s phases, l + p = s*q + r. Into a phase flow only the taps with d*k = r (mod s), an
     arithmetic progression; so each phase is an ordinary convolution of g with part of the flipped kernel.
     """
+    if on_gpu(g, w):
+        return cuda.input_grad(g, w, geometry, layout)
     xp, axis = array_module(g), time_axis(layout)
     taps, channels, multiplier = w.shape
     s, d, before = geometry.stride, geometry.dilation, geometry.padding[0]
@@ -99,6 +103,8 @@ def input_grad(g: Array, w: Array, geometry: Geometry, layout: str) -> Array:
 
 def kernel_grad(x: Array, g: Array, geometry: Geometry, layout: str) -> Array:
     """dw[k, c, m] = sum_{n,t} x[n, s*t + d*k - p, c] * g[n, t, c*M + m]."""
+    if on_gpu(x, g):
+        return cuda.kernel_grad(x, g, geometry, layout)
     xp = array_module(x)
     channels = x.shape[channel_axis(layout)]
     total = g.shape[channel_axis(layout)]
