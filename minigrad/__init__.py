@@ -21,6 +21,7 @@ from minigrad import (
 from minigrad.anomaly import detect_anomaly
 from minigrad.draw import draw
 from minigrad.gradcheck import gradcheck
+from minigrad.kernels.memory import keep_freed_memory
 from minigrad.kernels.parallel import get_num_threads, set_num_threads
 from minigrad.layers import Layer, clear_session
 from minigrad.models import Model, Sequential
@@ -35,3 +36,5 @@ __all__ = [
     "losses", "metrics", "models", "no_grad", "op", "ops", "optimizers", "plot", "regularizers", "set_num_threads",
     "set_random_seed", "settings",
 ]
+
+keep_freed_memory()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 from minigrad import get_num_threads, ops, set_num_threads
-from minigrad.kernels import parallel
+from minigrad.kernels import depthwise, parallel
 from minigrad.kernels.geometry import Geometry
+from minigrad.kernels.memory import keep_freed_memory
 
 
 def convolved(x: np.ndarray, w: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -24,9 +29,12 @@ def convolved(x: np.ndarray, w: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 
 def random_case(rng: np.random.Generator) -> tuple[Geometry, int, int, int]:
-    """Short and long inputs, few and many channels (blocks of many steps, of few, of one), any stride and dilation."""
+    """Short and long inputs and kernels, few and many channels (blocks of many steps, of few, of one), any stride and
+    dilation."""
     while True:
         stride, dilation, taps = (int(n) for n in rng.integers(1, (5, 5, 9)))
+        if rng.random() < 0.3:
+            taps = int(rng.integers(9, 60))  # by products
         length = int(rng.integers(1, 40)) if rng.random() < 0.9 else 300
         if rng.random() < 0.3:
             stride = 1
@@ -41,6 +49,7 @@ def random_case(rng: np.random.Generator) -> tuple[Geometry, int, int, int]:
 @pytest.mark.parametrize("seed", range(3))
 def test_kernels_equal_their_definition(seed: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "MIN_WORK", 1e-6 if threads > 1 else 1e9)
+    monkeypatch.setattr(depthwise, "_FEW", 0)
     before = get_num_threads()
     set_num_threads(threads)
     rng = np.random.default_rng(seed)
@@ -87,14 +96,14 @@ def test_slices_cover_the_whole_and_run_side_by_side(monkeypatch: pytest.MonkeyP
         meeting.wait()  # passes only if three threads are inside at once
         seen.append(part)
 
-    parallel.for_slices(run, 10, 3 * parallel.MIN_WORK)
+    parallel.over(run, 10, 3 * parallel.MIN_WORK)
     assert sorted(i for part in seen for i in range(part.start, part.stop)) == list(range(10))
     set_num_threads(before)
 
 
 def test_little_work_stays_in_this_thread() -> None:
     threads = []
-    parallel.for_slices(lambda part: threads.append(threading.current_thread()), 10, 0.9 * parallel.MIN_WORK)
+    parallel.over(lambda part: threads.append(threading.current_thread()), 10, 0.9 * parallel.MIN_WORK)
     assert threads == [threading.current_thread()]
 
 
@@ -107,7 +116,7 @@ def test_an_error_in_a_thread_is_raised_here(monkeypatch: pytest.MonkeyPatch) ->
             raise ValueError("from the other thread")
 
     with pytest.raises(ValueError, match="from the other thread"):
-        parallel.for_slices(run, 10, 2 * parallel.MIN_WORK)
+        parallel.over(run, 10, 2 * parallel.MIN_WORK)
     set_num_threads(before)
 
 
@@ -137,7 +146,7 @@ def test_blas_is_as_before_after_parallel_work() -> None:
     def run(part: slice) -> None:
         during.append([i["num_threads"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas"])
 
-    parallel.for_slices(run, 10, 2 * parallel.MIN_WORK)
+    parallel.over(run, 10, 2 * parallel.MIN_WORK)
     set_num_threads(before)
     assert all(count == 1 for found in during for count in found)
     assert [library["num_threads"] for library in threadpoolctl.threadpool_info()] == counts
@@ -146,8 +155,88 @@ def test_blas_is_as_before_after_parallel_work() -> None:
 def test_without_threadpoolctl_the_kernels_work_and_leave_blas_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr(parallel, "_blas", parallel._Blas())
-    seen: list[slice] = []
-    with parallel.blas_held():
-        parallel.for_slices(seen.append, 10, 2 * parallel.MIN_WORK)
-    assert sum(part.stop - part.start for part in seen) == 10
+    before = get_num_threads()
+    set_num_threads(2)
+    seen = parallel.over(lambda part: part, 10, 2 * parallel.MIN_WORK)
+    set_num_threads(before)
+    assert seen == [slice(0, 5), slice(5, 10)]
     assert parallel._blas._libraries == []
+
+
+STEP = """
+import resource
+import numpy as np
+import minigrad
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(1 << 23)  # 64 MB, freed at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_freed_memory_is_there_for_the_next_step() -> None:
+    def faults(keep: str) -> int:
+        command = [sys.executable, "-c", STEP]
+        environment = {**os.environ, "MINIGRAD_KEEP_MEMORY": keep}
+        return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+    assert faults("1") < 4 < 16 < faults("0")
+
+
+def test_keeping_memory_is_yes_or_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIGRAD_KEEP_MEMORY", "yes")
+    with pytest.raises(ValueError, match=r"MINIGRAD_KEEP_MEMORY: must be 0 or 1\. Received: 'yes'"):
+        keep_freed_memory()
+    monkeypatch.setenv("MINIGRAD_KEEP_MEMORY", "0")
+    assert not keep_freed_memory()
+
+
+@pytest.mark.parametrize("layout", ["NLC", "NCL"])
+@pytest.mark.parametrize("by_products", [False, True])
+def test_both_ways_agree_with_the_definition(by_products: bool, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depthwise, "_by_products", lambda *_: by_products)
+    rng = np.random.default_rng(7)
+    for _ in range(60):
+        geometry, channels, multiplier, batch = random_case(rng)
+        if geometry.stride > 1 and geometry.dilation > 1:
+            continue
+        x = rng.standard_normal((batch, geometry.length, channels))
+        w = rng.standard_normal((geometry.taps, channels, multiplier))
+        g = rng.standard_normal((batch, geometry.out_length, channels * multiplier))
+        swap = (lambda a: a) if layout == "NLC" else (lambda a: np.ascontiguousarray(a.swapaxes(1, 2)))
+        y = depthwise.forward(swap(x), w, geometry, layout)
+        dx = depthwise.input_grad(swap(g), w, geometry, layout)
+        dw = depthwise.kernel_grad(swap(x), swap(g), geometry, layout)
+        message = f"{geometry}, {channels} channels, multiplier {multiplier}, batch {batch}"
+        np.testing.assert_allclose(swap(y), convolved(x, w, geometry), rtol=0, atol=1e-11, err_msg=message)
+        inner = np.vdot(y, swap(g))
+        scale = 1e-12 * np.abs(y).sum() * np.abs(g).max()
+        assert abs(np.vdot(dx, swap(x)) - inner) <= scale, message
+        assert abs(np.vdot(dw, w) - inner) <= scale, message
+
+
+def test_the_rule_takes_products_for_long_kernels_alone() -> None:
+    y = np.zeros((4, 835, 4), np.float32)
+    assert not depthwise._by_products(y, Geometry(835, 9, padding=(4, 4)), "NLC")
+    assert depthwise._by_products(y, Geometry(835, 39, padding=(19, 19)), "NLC")
+    assert not depthwise._by_products(y[:1], Geometry(835, 39, padding=(19, 19)), "NLC")
+    assert not depthwise._by_products(y.astype(np.float16), Geometry(835, 39, padding=(19, 19)), "NLC")
+    assert not depthwise._by_products(y, Geometry(835, 39, stride=2, dilation=2, padding=(38, 38)), "NLC")
+
+
+def test_kernel_gradients_do_not_depend_on_who_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "MIN_WORK", 1e-6)
+    before = get_num_threads()
+    set_num_threads(4)
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal((2, 64, 50, 8)).astype(np.float32)
+    for taps in (3, 41):
+        geometry = Geometry(50, taps, padding=(taps // 2, taps // 2))
+        results = {depthwise.kernel_grad(x, g, geometry, "NLC").tobytes() for _ in range(30)}
+        assert len(results) == 1
+    set_num_threads(before)

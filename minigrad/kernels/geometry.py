@@ -6,6 +6,7 @@ reaches. Forward passes, ``compute_output_shape``, summaries and kernels all ask
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -48,6 +49,28 @@ class Geometry:
     def out_length(self) -> int:
         """T, the number of windows."""
         return (self.length + sum(self.padding) - self.span) // self.stride + 1
+
+    def phases(self) -> Iterator[tuple[Geometry, slice, slice]]:
+        """The same window as several of dilation 1, for stride 1: each with the inputs and the outputs that it takes.
+
+        Of dilation d, the outputs d*q + r of one phase r see the inputs of one phase alone. Phases without outputs
+        are left out.
+
+        >>> [(str(outputs), phase.out_length) for phase, _, outputs in Geometry(5, 2, dilation=2).phases()]
+        [('slice(0, None, 2)', 2), ('slice(1, None, 2)', 1)]
+        """
+        d, before = self.dilation, self.padding[0]
+        if d == 1:
+            yield self, slice(None), slice(None)
+            return
+        for r in range(min(d, self.out_length)):
+            first = (r - before) % d  # the first input of this phase; before it, zeros
+            length = len(range(first, self.length, d))
+            seen = len(range(r, self.out_length, d)) + self.taps - 1
+            zeros = min((first + before - r) // d, seen)
+            inside = min(length, seen - zeros)
+            inputs = slice(first, first + d * inside, d)
+            yield Geometry(inside, self.taps, 1, 1, (zeros, seen - zeros - inside)), inputs, slice(r, None, d)
 
     @classmethod
     def resolve(cls, length: int, taps: int, stride: int, dilation: int, padding: str) -> Geometry:

@@ -1,9 +1,9 @@
 """Work on the CPU split over the cores: one thread pool that all kernels share.
 
-NumPy lets go of Python's lock inside its loops and products, so plain threads run side by side. BLAS is held to one
-thread a product, in the pool and outside: its own threads go on spinning after a product, and take the cores away from
-what comes next (or from other programs). That is threadpoolctl's doing, of the extra "threads"; without it BLAS is left
-alone, and a step with large products takes longer.
+NumPy lets go of Python's lock inside its loops and products, so plain threads run side by side. While
+they do, BLAS is held to one thread a product: its own threads go on spinning after a product, and take the cores away
+from what comes next (or from other programs). That is threadpoolctl's doing, of the extra "threads"; without it BLAS is
+left alone, and a step with large products takes longer.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 MIN_WORK = 150.0  # microseconds of work a part: below, waking another thread costs more than it saves
+
+Result = TypeVar("Result")
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -111,25 +113,24 @@ def blas_held() -> AbstractContextManager[None]:
     return _blas.held()
 
 
-def for_slices(run: Callable[[slice], None], total: int, work: float) -> None:
-    """Call ``run`` on slices that cover range(total), side by side if ``work``, about how many microseconds one
-    thread would take, is worth it.
+def over(run: Callable[[slice], Result], total: int, work: float) -> list[Result]:
+    """The results of ``run``, in order, for slices that cover range(total): several, side by side, if ``work``, about
+    how many microseconds one thread would take, is worth it.
     """
     parts = min(_threads, total, int(work / MIN_WORK))
     if parts <= 1 or getattr(_inside, "pool", False):
-        run(slice(0, total))
-        return
+        return [run(slice(0, total))]
     bounds = [total * i // parts for i in range(parts + 1)]
     slices = [slice(a, b) for a, b in pairwise(bounds)]
-    with _blas.held():
+    with blas_held():
         others = [_workers().submit(_work, run, part) for part in slices[1:]]
         try:
-            run(slices[0])
+            results = [run(slices[0])]
         finally:
-            for other in others:
-                other.result()
+            wait(others)
+        return results + [other.result() for other in others]
 
 
-def _work(run: Callable[[slice], None], part: slice) -> None:
+def _work(run: Callable[[slice], Result], part: slice) -> Result:
     _inside.pool = True
-    run(part)
+    return run(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -13,6 +13,8 @@ from minigrad.regularizers import Regularizer
 from minigrad.settings import floatx
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
+
+_PLAIN = {bool, int, float, str, type(None)}  # what most attributes are, and hold nothing
 
 
 def _trainable(name: str, value: Any) -> bool:
@@ -285,12 +287,16 @@ class Holder(LayerArguments):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
-def _search(values: Any, kind: type) -> Iterator[Any]:
+def _search(values: Iterable[Any], kind: type) -> list[Any]:
     """Objects of ``kind`` among attribute values, looking into lists, tuples and dicts."""
+    found = []
     for value in values:
+        if type(value) in _PLAIN:
+            continue
         if isinstance(value, kind):
-            yield value
+            found.append(value)
         elif isinstance(value, (list, tuple)):
-            yield from _search(value, kind)
+            found += _search(value, kind)
         elif isinstance(value, dict):
-            yield from _search(value.values(), kind)
+            found += _search(value.values(), kind)
+    return found

@@ -6,7 +6,7 @@ from typing import Any
 
 from minigrad import ops
 from minigrad.config import argument, boolean, one_of, positive_tuple
-from minigrad.kernels.depthwise import time_axis
+from minigrad.kernels.layout import time_axis
 from minigrad.layers.arguments import data_format, layout_of
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import Layer, Shape

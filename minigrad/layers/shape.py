@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from minigrad.config import argument, integers
-from minigrad.kernels.depthwise import time_axis
+from minigrad.kernels.layout import time_axis
 from minigrad.layers.arguments import data_format, layout_of
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import Layer, Shape

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from minigrad.kernels.depthwise import channel_axis, time_axis
 from minigrad.kernels.geometry import Geometry
+from minigrad.kernels.layout import channel_axis, time_axis
 from minigrad.layers.arguments import layout_of
 
 Shape = tuple[int | None, ...]

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.backend import Array, array_module, describe
-from minigrad.kernels.depthwise import LAYOUTS, time_axis, windows
 from minigrad.kernels.geometry import Geometry
+from minigrad.kernels.layout import LAYOUTS, time_axis
+from minigrad.kernels.windows import windows
 from minigrad.ops.op import op
 
 

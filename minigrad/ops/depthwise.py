@@ -11,12 +11,16 @@ Attributes, the same for all three: ``stride``, ``dilation``, ``padding`` = zero
 
 from __future__ import annotations
 
+import functools
 from typing import NoReturn
 
 from minigrad.backend import Array, describe
 from minigrad.kernels import depthwise
 from minigrad.kernels.geometry import Geometry
+from minigrad.kernels.layout import LAYOUTS, channel_axis, time_axis
 from minigrad.ops.op import op
+
+_geometry = functools.lru_cache(maxsize=1024)(Geometry)  # training sees the same few shapes at every step
 
 
 def _checked(
@@ -29,15 +33,15 @@ def _checked(
         received = ", ".join(f"{name}={describe(array)}" for name, array in arrays.items())
         raise ValueError(f"{who}: {what}. Received: {received}")
 
-    if layout not in depthwise.LAYOUTS:
-        raise ValueError(f"{who}: layout must be one of {depthwise.LAYOUTS}. Received: layout={layout!r}")
+    if layout not in LAYOUTS:
+        raise ValueError(f"{who}: layout must be one of {LAYOUTS}. Received: layout={layout!r}")
     if any(array.ndim != 3 for array in arrays.values()):
         refuse("every argument must have 3 axes")
     try:
-        geometry = Geometry(length, taps, stride, dilation, padding)
+        geometry = _geometry(length, taps, stride, dilation, padding)
     except ValueError as error:
         raise ValueError(f"{who}: {error}") from error
-    axis = depthwise.channel_axis(layout)
+    axis = channel_axis(layout)
     x, w, g = arrays.get("x"), arrays.get("w"), arrays.get("g")
     if x is not None and w is not None and x.shape[axis] != w.shape[1]:
         refuse("x and w must have the same number of channels")
@@ -45,7 +49,7 @@ def _checked(
         refuse("g must have C*M channels, where w is (K, C, M)")
     if g is not None and x is not None and (g.shape[0] != x.shape[0] or g.shape[axis] % max(x.shape[axis], 1)):
         refuse("g must have the batch of x and C*M channels")
-    if g is not None and g.shape[depthwise.time_axis(layout)] != geometry.out_length:
+    if g is not None and g.shape[time_axis(layout)] != geometry.out_length:
         refuse(f"g must have {geometry.out_length} time steps")
     return geometry
 
@@ -82,7 +86,7 @@ def depthwise_conv1d(
 def _taps_and_length(who: str, x: Array, w: Array, layout: str) -> tuple[int, int]:
     if x.ndim != 3 or w.ndim != 3:
         raise ValueError(f"{who}: every argument must have 3 axes. Received: x={describe(x)}, w={describe(w)}")
-    return w.shape[0], x.shape[depthwise.time_axis(layout)]
+    return w.shape[0], x.shape[time_axis(layout)]
 
 
 @op
@@ -125,13 +129,13 @@ def depthwise_conv1d_kernel_grad(
         (K, C, M).
     """
     who = "depthwise_conv1d_kernel_grad"
-    length = x.shape[depthwise.time_axis(layout)] if x.ndim == 3 else 1
+    length = x.shape[time_axis(layout)] if x.ndim == 3 else 1
     geometry = _checked(who, layout, stride, dilation, padding, taps=taps, length=length, x=x, g=g)
     return depthwise.kernel_grad(x, g, geometry, layout)
 
 
 def _length(shape: tuple[int, ...], layout: str) -> int:
-    return shape[depthwise.time_axis(layout)]
+    return shape[time_axis(layout)]
 
 
 # The six rules. In those of the two companions, h is the cotangent; it stands in the place of x or of w.

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from minigrad.backend import Array, array_module
-from minigrad.kernels.depthwise import time_axis
 from minigrad.kernels.geometry import Geometry
+from minigrad.kernels.layout import time_axis
 from minigrad.ops.op import op
 
 

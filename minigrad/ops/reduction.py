@@ -12,7 +12,7 @@ from minigrad.ops.movement import broadcast_to, reshape
 from minigrad.ops.op import op
 
 Axis = int | tuple[int, ...] | None
-_MANY = 1 << 20  # elements from which a sum is split over the cores
+_MANY = 1 << 12  # elements: below, NumPy's own sum is as fast
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:

@@ -40,12 +40,12 @@ def minigrad(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> 
         layer(x)
         layer.set_weights([arrays["depthwise"], arrays["pointwise"][None], arrays["bias"]])
 
-        def step(layer: SeparableConv1D = layer, x: Tensor = x, g: Tensor = g) -> Any:
-            for tensor in (x, *layer.weights):
+        def step(layer: SeparableConv1D = layer, leaves: Any = (x, *layer.weights), g: Tensor = g) -> Any:
+            for tensor in leaves:
                 tensor.grad = None
-            y = layer(x)
+            y = layer(leaves[0])
             y.backward(g)
-            return [y, x.grad, *(w.grad for w in layer.weights)]
+            return [y, *(tensor.grad for tensor in leaves)]
 
         def home(results: Any, place: Any = place) -> list[np.ndarray]:
             y, dx, dw, dp, db = (r.numpy() for r in results)
