@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -428,3 +430,12 @@ def test_summary_of_a_model_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
         ["dense", "(Dense)", "(None,", "3)", "12"], ["scale", "(Scale)", "(None,", "3)", "3,000"],
     ]  # fmt: skip
     assert "Total params: 3,012 (11.77 KB)" in shown
+
+
+def test_the_benchmark_runs(tmp_path: Path) -> None:
+    """It compares the steps of fit with those of the loop, to the last bit, before it times them."""
+    command = [sys.executable, "-W", "error", "-m", "tests.benchmarks.fit", "--rounds", "1", "--seconds", "0.001"]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("fit adds ") == 2

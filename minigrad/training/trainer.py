@@ -95,13 +95,15 @@ class Trainer:
             ValueError: there is neither; a loss without y.
         """
         penalties = self.losses  # type: ignore[attr-defined]
+        penalty = sum(penalties[1:], penalties[0]) if penalties else None
         if self.loss is None:
-            if not penalties:
+            if penalty is None:
                 raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
-            return sum(penalties[1:], penalties[0])
+            return penalty
         if y is None:
             raise ValueError("compute_loss: y must be given, the loss compares it with the output. Received: y=None")
-        return sum(penalties, self._settled_loss(y, y_pred)(y, y_pred, sample_weight))
+        loss = self._settled_loss(y, y_pred)(y, y_pred, sample_weight)
+        return loss if penalty is None else loss + penalty
 
     def _settled_loss(self, y: Any, y_pred: Any) -> Any:
         if isinstance(self.loss, str):
