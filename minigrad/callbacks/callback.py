@@ -159,6 +159,10 @@ class CallbackList:
             callback.set_model(model)
             callback.set_params(params)
         self._hooks = {name: self._written(name) for name in HOOKS}
+        self._begins, self._ends = (
+            {name[3 : -len(end)]: hooks for name, hooks in self._hooks.items() if name.endswith(end)}
+            for end in ("_begin", "_end")
+        )
 
     def _written(self, name: str) -> list[Callable[..., None]]:
         """The hooks of this name that somebody wrote, or their older names."""
@@ -170,13 +174,13 @@ class CallbackList:
 
     def begin(self, name: str, number: int) -> None:
         """Call ``on_<name>_begin`` of an epoch or a batch."""
-        for hook in self._hooks[f"on_{name}_begin"]:
+        for hook in self._begins[name]:
             hook(number, {})
 
     def batch_end(self, name: str, number: int, logs: Mapping[str, Any]) -> None:
         """Call ``on_<name>_end`` of a batch, with logs that are read when they are looked at."""
-        hooks = self._hooks[f"on_{name}_end"]
-        if hooks:
+        hooks = self._ends[name]
+        if hooks:  # most often there are none, and this is every step
             shown = Floats(logs)
             for hook in hooks:
                 hook(number, shown)

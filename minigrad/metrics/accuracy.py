@@ -13,9 +13,9 @@ from minigrad.tensor import Tensor
 
 
 def _values(y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
-    """Both as Tensors without a history, on the device of y_pred."""
-    p = y_pred.detach() if isinstance(y_pred, Tensor) else Tensor._output(asarray(y_pred), None)
-    t = y_true.detach() if isinstance(y_true, Tensor) else Tensor._output(asarray(y_true, like=p.data), None)
+    """Both as Tensors, on the device of y_pred; only their arrays are used."""
+    p = y_pred if isinstance(y_pred, Tensor) else Tensor._output(asarray(y_pred), None)
+    t = y_true if isinstance(y_true, Tensor) else Tensor._output(asarray(y_true, like=p.data), None)
     return t, p
 
 
@@ -48,7 +48,7 @@ def accuracy(y_true: Any, y_pred: Any) -> Tensor:
     >>> accuracy([1, 2, 3], [1, 2, 4]).tolist()
     [1.0, 1.0, 0.0]
     """
-    t, p = match_ranks(*_values(y_true, y_pred))
+    t, p = match_ranks(*(value.detach() for value in _values(y_true, y_pred)))
     _same_shape("accuracy", t, p)
     return _matches(t.data.astype(p.dtype) == p.data)
 
@@ -59,7 +59,7 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Tensor:
     >>> binary_accuracy([[1], [0], [1]], [[0.9], [0.2], [0.5]]).tolist()
     [[1.0], [1.0], [0.0]]
     """
-    t, p = match_ranks(*_values(y_true, y_pred))
+    t, p = match_ranks(*(value.detach() for value in _values(y_true, y_pred)))
     _same_shape("binary_accuracy", t, p)
     return _matches((p.data > threshold).astype(t.dtype) == t.data)
 

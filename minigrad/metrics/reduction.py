@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from minigrad import ops
-from minigrad.backend import asarray
+from minigrad.backend import asarray, dtype_of
 from minigrad.config import argument
 from minigrad.losses.loss import as_tensor, match_ranks
 from minigrad.losses.loss import functions as loss_functions
@@ -75,23 +75,29 @@ class Mean(Metric):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._added = dtype_of(self.dtype)
         self.total = self.add_variable(name="total")
         self.count = self.add_variable(name="count")
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
-        values = as_tensor(values, self.dtype).detach()
-        if values.ndim == 0 and isinstance(sample_weight, int):
-            self.add(asarray(values.data, SUMS) * sample_weight, sample_weight)
-            return
-        weights = None if sample_weight is None else as_tensor(sample_weight, self.dtype, values).detach()
-        values, weights = samplewise(values, weights, ops.mean)
-        if weights is not None:
-            self.add(values.data.sum(dtype=SUMS), weights.data.sum(dtype=SUMS))
+        array = values.data if isinstance(values, Tensor) else asarray(values)
+        if array.dtype != self._added:
+            array = array.astype(self._added)
+        if sample_weight is None:
+            self.add(array, array.shape[0] if array.ndim else 1)
+        elif array.ndim == 0 and isinstance(sample_weight, int):
+            self.add(array, sample_weight)
         else:
-            self.add(values.data.sum(dtype=SUMS), values.shape[0] if values.ndim else 1)
+            values = Tensor._output(array, None)
+            values, weights = samplewise(values, as_tensor(sample_weight, self.dtype, values).detach(), ops.mean)
+            self._add(values.data.sum(dtype=SUMS), weights.data.sum(dtype=SUMS))  # type: ignore[union-attr]
 
-    def add(self, total: Any, count: Any) -> None:
-        """Add a sum and the count, or the weight, of what it is made of."""
+    def add(self, array: Any, count: int) -> None:
+        """Add the mean of an array, ``count`` times: what most steps do, in as few operations as it takes."""
+        total = array.sum(dtype=SUMS)
+        self._add(total if count == array.size else total * (count / max(array.size, 1)), count)
+
+    def _add(self, total: Any, count: Any) -> None:
         total = asarray(total)
         if self.total.data.__class__ is not total.__class__:
             self.to(Tensor._output(total, None).device)
