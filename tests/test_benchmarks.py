@@ -9,14 +9,15 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from examples import japanese_vowels
-from minigrad import Tensor
+from minigrad import Tensor, plot
 from minigrad.layers import SeparableConv1D
-from tests.benchmarks import memory, scale, timing, training
+from tests.benchmarks import memory, scale, timing, training, where
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
 ROOT = Path(__file__).parent.parent
@@ -32,8 +33,9 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("name", "arguments", "table"),
     [
-        ("layers", ["--only", "EEGNet", "--seconds", "0.001"], ["EEGNet SSVEP", "minigrad channels_last", "floor"]),
-        ("overhead", ["--seconds", "0.001"], ["chain of 20", "minigrad", "numpy", "ratio to numpy"]),
+        ("layers", ["--only", "EEGNet", "--seconds", "0.001"], ["EEGNet SSVEP", "minigrad channels_first / floor"]),
+        ("where", ["--only", "EEGNet", "--seconds", "1e-3"], ["EEGNet SSVEP", "depthwise, forward", "everything else"]),
+        ("overhead", ["--seconds", "0.001"], ["chain of 20", "minigrad / numpy"]),
         ("training", ["--samples", "8", "--seconds", "0.001"], ["spoken digits, one epoch", "Japanese Vowels"]),
         ("memory", ["--only", "EEGNet"], ["EEGNet SSVEP: peaks", "minigrad import", "minigrad NCL", "the tape holds"]),
         ("scale", ["--only", "EEGNet", "--seconds", "1e-3"], ["time over N: slope", "time over L: slope"]),
@@ -57,7 +59,7 @@ def test_benchmarks_run_and_print_their_table(
         assert min(medians.values()) > 0
 
 
-@pytest.mark.parametrize("name", ["layers", "overhead", "training", "memory"])
+@pytest.mark.parametrize("name", ["layers", "where", "overhead", "training", "memory"])
 def test_unknown_peers_are_refused(name: str) -> None:
     done = run(name, "--peers", "torch,abacus")
     assert done.returncode == 1
@@ -69,8 +71,20 @@ def test_unknown_peers_are_refused(name: str) -> None:
 def test_absent_peers_are_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "torch" or None)
     assert timing.installed("jax,torch", ["torch", "jax", "keras"]) == ["torch"]
-    assert capsys.readouterr().out == "jax: absent, not installed in this environment\n"
+    assert capsys.readouterr().out == "jax: absent, jax not installed in this environment\n"
     assert timing.installed("", ["torch"]) == []
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_keras_is_absent_without_its_backend(
+    backend: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "" if backend == "tensorflow" else backend)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "keras" or None)
+    assert timing.installed("keras", ["keras"]) == []
+    assert capsys.readouterr().out == f"keras: absent, {backend} not installed in this environment\n"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name in ("keras", backend) or None)
+    assert timing.installed("keras", ["keras"]) == ["keras"]
 
 
 def test_unknown_workloads_are_refused() -> None:
@@ -116,9 +130,48 @@ def test_ratios_are_medians_over_rounds_to_the_best_candidate(capsys: pytest.Cap
     assert row["medians_s"]["minigrad"] == 2.0
     assert row["least_s"]["torch NCL"] == 2.0
     printed = capsys.readouterr().out
-    assert "ratio to torch NCL                    0.50" in printed
-    timing.summary([row, {"workload": "worse", "ratios": {"torch": 2.0}}], ["torch", "jax"])
+    assert "minigrad / torch NCL                    0.50" in printed
+    timing.summary([row, {"workload": "worse", "ratios": {"torch": 2.0}}], ["torch", "jax"], "minigrad")
     assert capsys.readouterr().out == "\nminigrad / torch: geometric mean 1.00, worst 2.00 (worse)\n"
+
+
+def stepped() -> Any:
+    """A step of a layer, with the gradient of its input."""
+    layer, x = SeparableConv1D(3, 5, padding="same"), Tensor.ones(2, 8, 4, requires_grad=True)
+    return lambda: layer(x).sum().backward()
+
+
+def test_every_op_of_a_step_is_timed_as_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that each look at moves on by a second, an op takes one, and so do two that no part is named for."""
+    looks = iter(range(1000))
+    monkeypatch.setattr(where, "time", SimpleNamespace(perf_counter=lambda: float(next(looks))))
+    watched = where.Watched(stepped())
+    monkeypatch.setattr(timing, "seconds_of", lambda step, count: [step() for _ in range(count)] and 20.0)
+    assert where.clock(watched, 2) == 20.0
+    (parts,) = watched.rounds
+    assert list(parts) == list(where.PARTS)
+    assert [parts[part] for part in where.OPS] == [1, 1, 1, 1, 1, 1, 2]  # the sum of the output counts as one of bias
+    assert sum(parts.values()) == 20.0
+    assert where.clock(lambda: None, 3) == 20.0
+
+
+def test_the_picture_of_where_reads_on_any_page(tmp_path: Path) -> None:
+    medians = {"minigrad channels_last": 2.0, "minigrad channels_first": 3.0, "floor": 0.5}
+    parts = {name: dict.fromkeys(where.PARTS, took / 8) for name, took in medians.items() if name != "floor"}
+    with_peer = {"workload": "one", "medians_s": medians | {"torch NCL": 4.0, "torch NLC": 1.0}, "parts_s": parts}
+    alone = {"workload": "two", "medians_s": medians, "parts_s": parts}
+    (axes,) = where.drawn([with_peer, alone]).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "one\ntorch NLC: 1000.00 ms", "two\nminigrad channels_last: 2000.00 ms",
+    ]
+    lengths = [max(bar.get_x() + bar.get_width() for bar in axes.patches[8 * i : 8 * i + 8]) for i in range(4)]
+    assert lengths == pytest.approx([2.0, 3.0, 1.0, 1.5])
+    assert {text.get_color() for text in axes.texts} == {plot.INK}
+    kept, picture = tmp_path / "kept.json", tmp_path / "picture.png"
+    kept.write_text(json.dumps({"rows": [with_peer]}))
+    done = run("where", "--read", str(kept), "--plot", str(picture))
+    assert done.returncode == 0, done.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_slope() -> None:

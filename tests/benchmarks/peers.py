@@ -124,56 +124,72 @@ def torch(workload: Workload, arrays: dict[str, np.ndarray], device: str, compil
 
 
 def keras(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candidates:
-    """Keras 3, compiled, on the backend of KERAS_BACKEND (tensorflow unless set)."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    """Keras 3, compiled, on the backend of KERAS_BACKEND (tensorflow unless set).
+
+    On TensorFlow with its own kernels and with XLA, channels last alone: it has no channels first on a CPU.
+    """
+    os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
     import keras
 
     w = workload
-    causal = w.padding == "causal"
-    layer = keras.layers.SeparableConv1D(
-        w.filters, w.taps, strides=w.stride, dilation_rate=w.dilation, depth_multiplier=w.multiplier,
-        padding="valid" if causal else "same",
-    )
-    pad = keras.layers.ZeroPadding1D(w.pads)
-    layer.build((None, None, w.channels))
-    layer.set_weights([arrays["depthwise"], arrays["pointwise"][None], arrays["bias"]])
+    backend = keras.backend.backend()
+    candidates: Candidates = {}
+    for data_format in ("channels_last",) if backend == "tensorflow" else ("channels_last", "channels_first"):
+        swap = data_format == "channels_first"
+        x, g = (np.ascontiguousarray(a.swapaxes(1, 2)) if swap else a for a in (arrays["x"], arrays["g"]))
+        causal = w.padding == "causal"
+        layer = keras.layers.SeparableConv1D(
+            w.filters, w.taps, strides=w.stride, dilation_rate=w.dilation, depth_multiplier=w.multiplier,
+            padding="valid" if causal else "same", data_format=data_format,
+        )
+        pad = keras.layers.ZeroPadding1D(w.pads if causal else 0, data_format=data_format)
+        layer.build(pad.compute_output_shape(x.shape))
+        layer.set_weights([arrays["depthwise"], arrays["pointwise"][None], arrays["bias"]])
+        before = pad if causal else lambda x: x
 
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        x, g = tf.Variable(arrays["x"]), tf.constant(arrays["g"])
-
-        @tf.function(jit_compile=False)
-        def step() -> Any:
-            with tf.GradientTape() as tape:
-                y = layer(pad(x) if causal else x)
-            return [y, *tape.gradient(y, [x, *[v.value for v in layer.weights]], output_gradients=g)]
-
-        def home(results: Any) -> list[np.ndarray]:
+        def home(results: Any, swap: bool = swap) -> list[np.ndarray]:
             y, dx, dw, dp, db = (np.asarray(r) for r in results)
-            return [y, dx, dw, dp[0], db]
+            return [y.swapaxes(1, 2) if swap else y, dx.swapaxes(1, 2) if swap else dx, dw, dp[0], db]
 
-        return {"tensorflow": (step, home)}
+        if backend == "tensorflow":
+            candidates |= {
+                "tensorflow": (in_tensorflow(layer, before, x, g, xla=False), home),
+                "tensorflow, XLA": (in_tensorflow(layer, before, x, g, xla=True), home),
+            }
+        else:
+            candidates[f"{backend} {data_format}"] = (on_jax(layer, before, x, g), home)
+    return candidates
 
+
+def in_tensorflow(layer: Any, before: Callable[[Any], Any], x: np.ndarray, g: np.ndarray, xla: bool) -> Step:
+    """A step of a layer of Keras on TensorFlow, as a function of its graph; ``before`` pads."""
+    import tensorflow as tf
+
+    inputs, given = tf.Variable(x), tf.constant(g)
+
+    @tf.function(jit_compile=xla)
+    def step() -> Any:
+        with tf.GradientTape() as tape:
+            y = layer(before(inputs))
+        return [y, *tape.gradient(y, [inputs, *[v.value for v in layer.weights]], output_gradients=given)]
+
+    return step
+
+
+def on_jax(layer: Any, before: Callable[[Any], Any], x: np.ndarray, g: np.ndarray) -> Step:
+    """A step of a layer of Keras on JAX, jitted; ``before`` pads."""
     import jax
 
     variables = [v.value for v in layer.weights]
-    x, g = jax.numpy.asarray(arrays["x"]), jax.numpy.asarray(arrays["g"])
+    placed = [jax.numpy.asarray(a) for a in (x, g)]
 
     @jax.jit
     def jitted(x: Any, variables: Any, g: Any) -> Any:
-        y, back = jax.vjp(lambda x, v: layer.stateless_call(v, [], pad(x) if causal else x)[0], x, variables)
+        y, back = jax.vjp(lambda x, v: layer.stateless_call(v, [], before(x))[0], x, variables)
         dx, dv = back(g)
         return [y, dx, *dv]
 
-    def step_jax() -> Any:
-        return jax.block_until_ready(jitted(x, variables, g))
-
-    def home_jax(results: Any) -> list[np.ndarray]:
-        y, dx, dw, dp, db = (np.asarray(r) for r in results)
-        return [y, dx, dw, dp[0], db]
-
-    return {"jax": (step_jax, home_jax)}
+    return lambda: jax.block_until_ready(jitted(placed[0], variables, placed[1]))
 
 
 def jax(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candidates:

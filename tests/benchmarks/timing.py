@@ -55,14 +55,21 @@ def limit_threads(count: int) -> None:
 
 
 def installed(names: str, known: Iterable[str]) -> list[str]:
-    """Those of ``names``, separated by commas, that can be imported; the others are reported, unknown ones refused."""
+    """Those of ``names``, separated by commas, that can be imported; the others are reported, unknown ones refused.
+
+    Keras needs the backend of KERAS_BACKEND too, tensorflow unless set.
+    """
     asked = [name for name in names.split(",") if name]
     if unknown := sorted(set(asked) - set(known)):
         raise SystemExit(f"--peers must be among {sorted(known)}. Received: {unknown}")
-    present = [name for name in asked if importlib.util.find_spec(name)]
+    present = []
     for name in asked:
-        if name not in present:
-            print(f"{name}: absent, not installed in this environment")
+        needed = [name, os.environ.get("KERAS_BACKEND") or "tensorflow"] if name == "keras" else [name]
+        missing = [each for each in needed if not importlib.util.find_spec(each)]
+        if missing:
+            print(f"{name}: absent, {' and '.join(missing)} not installed in this environment")
+        else:
+            present.append(name)
     return present
 
 
@@ -123,25 +130,30 @@ def report(title: str, times: Times, ours: str, peers: Iterable[str]) -> dict[st
     print(f"\n{title}")
     for name, each in times.items():
         print(f"  {name:28s} {medians[name] * 1e3:9.3f} ms   (least {min(each) * 1e3:.3f})")
-    ratios: dict[str, float] = {}
+    least = {name: min(each) for name, each in times.items()}
+    return {"workload": title, "medians_s": medians, "least_s": least, "ratios": ratios(times, ours, peers)}
+
+
+def ratios(times: Times, ours: str, peers: Iterable[str]) -> dict[str, float]:
+    """Print and return the ratios of ``ours`` to the best of each peer."""
+    found: dict[str, float] = {}
     for peer in peers:
         candidates = [name for name in times if name.split(" ")[0] == peer]
         if candidates:
-            best = min(candidates, key=medians.__getitem__)
-            ratios[peer] = statistics.median(a / b for a, b in zip(times[ours], times[best], strict=True))
-            print(f"  ratio to {best:28s} {ratios[peer]:.2f}")
-    least = {name: min(each) for name, each in times.items()}
-    return {"workload": title, "medians_s": medians, "least_s": least, "ratios": ratios}
+            best = min(candidates, key=lambda name: statistics.median(times[name]))
+            found[peer] = statistics.median(a / b for a, b in zip(times[ours], times[best], strict=True))
+            print(f"  {ours} / {best:28s} {found[peer]:.2f}")
+    return found
 
 
-def summary(rows: list[dict[str, Any]], peers: Iterable[str]) -> None:
-    """Print the geometric mean and the worst of the ratios to each peer."""
+def summary(rows: list[dict[str, Any]], peers: Iterable[str], ours: str, key: str = "ratios") -> None:
+    """Print the geometric mean and the worst of the ratios of ``ours`` to each peer, which rows have as ``key``."""
     for peer in peers:
-        ratios = {row["workload"]: row["ratios"][peer] for row in rows if peer in row["ratios"]}
-        if ratios:
-            mean = math.exp(statistics.fmean(map(math.log, ratios.values())))
-            worst = max(ratios, key=ratios.__getitem__)
-            print(f"\nminigrad / {peer}: geometric mean {mean:.2f}, worst {ratios[worst]:.2f} ({worst})")
+        found = {row["workload"]: row[key][peer] for row in rows if peer in row[key]}
+        if found:
+            mean = math.exp(statistics.fmean(map(math.log, found.values())))
+            worst = max(found, key=found.__getitem__)
+            print(f"\n{ours} / {peer}: geometric mean {mean:.2f}, worst {found[worst]:.2f} ({worst})")
 
 
 def keep(path: str | None, rows: list[dict[str, Any]]) -> None:
