@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from minigrad.backend import Generator, host_generator
+import math
+from collections.abc import Sequence
+
+from minigrad.backend import Array, Generator, host_generator
 
 _global = host_generator()
 
@@ -41,3 +44,16 @@ def generator(seed: int | Generator | None = None) -> Generator:
 def new_seed() -> int:
     """A seed drawn from the global stream, for an object that wants a stream of its own."""
     return int(_global.integers(2**31))
+
+
+def bernoulli(stream: Generator, chance: float, shape: Sequence[int]) -> Array:
+    """Booleans on the host, each true with probability ``chance``, which is rounded to a multiple of 1/65536.
+
+    Four come from one draw of 64 bits: a third of the time that comparing random floats takes.
+
+    >>> int(bernoulli(generator(0), 0.25, (1000,)).sum())
+    252
+    """
+    count = math.prod(shape)
+    draws = stream.integers(0, 2**64, -(-count // 4), dtype="uint64").view("uint16")
+    return (draws[:count] < round(chance * 65536)).reshape(shape)

@@ -89,7 +89,7 @@ class Holder(LayerArguments):
 
     def _children(self) -> list[Holder]:
         """Sublayers in order of assignment, each once."""
-        return list(dict.fromkeys(_search(vars(self).values(), Holder)))
+        return self._held()[1]
 
     def _family_tree(self) -> list[Holder]:
         """The layer itself, its sublayers, theirs, ..., each once."""
@@ -115,9 +115,15 @@ class Holder(LayerArguments):
                     vars(layer).clear()
                     vars(layer).update(attributes)
 
+    def _held(self) -> tuple[list[Variable], list[Holder]]:
+        """Own weights, trainable ones first, and sublayers, each once: in one walk, for it is made at every step."""
+        found = dict.fromkeys(_search(vars(self).values(), (Variable, Holder)))
+        own = [w for w in found if isinstance(w, Variable)]
+        own.sort(key=lambda w: not w.can_train)  # stable
+        return own, [child for child in found if isinstance(child, Holder)]
+
     def _own_weights(self) -> list[Variable]:
-        own = list(dict.fromkeys(_search(vars(self).values(), Variable)))
-        return sorted(own, key=lambda w: not w.can_train)  # stable: trainable ones first
+        return self._held()[0]
 
     @property
     def path(self) -> str:
@@ -127,16 +133,17 @@ class Holder(LayerArguments):
     @property
     def weights(self) -> list[Variable]:
         """Own weights, trainable ones first, then those of sublayers; a shared weight once."""
-        own = self._own_weights()
-        return list(dict.fromkeys([*own, *(w for child in self._children() for w in child.weights)]))
+        own, children = self._held()
+        return list(dict.fromkeys([*own, *(w for child in children for w in child.weights)]))
 
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that train: none of a layer that is not `trainable`."""
         if not self._trains:
             return []
-        own = [w for w in self._own_weights() if w.trainable]
-        return list(dict.fromkeys([*own, *(w for child in self._children() for w in child.trainable_weights)]))
+        own, children = self._held()
+        inner = (w for child in children for w in child.trainable_weights)
+        return list(dict.fromkeys([*(w for w in own if w.trainable), *inner]))
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
@@ -287,7 +294,7 @@ class Holder(LayerArguments):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
-def _search(values: Iterable[Any], kind: type) -> list[Any]:
+def _search(values: Iterable[Any], kind: type | tuple[type, ...]) -> list[Any]:
     """Objects of ``kind`` among attribute values, looking into lists, tuples and dicts."""
     found = []
     for value in values:

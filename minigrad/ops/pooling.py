@@ -56,9 +56,15 @@ def max_pool1d(x: Array, *, taps: int, stride: int, padding: tuple[int, int] = (
     """
     xp = array_module(x)
     geometry = _geometry(x, taps, stride, padding, layout)
-    y = xp.full(_out_shape(x, geometry, layout), -xp.inf if x.dtype.kind == "f" else xp.iinfo(x.dtype).min, x.dtype)
-    for seen, at in _steps(geometry, layout):
-        y[at] = xp.maximum(y[at], x[seen])
+    steps = list(_steps(geometry, layout))
+    if padding == (0, 0) and len(steps) > 1:  # every tap sees every window
+        y = xp.maximum(x[steps[0][0]], x[steps[1][0]])
+        steps = steps[2:]
+    else:
+        lowest = -xp.inf if x.dtype.kind == "f" else xp.iinfo(x.dtype).min
+        y = xp.full(_out_shape(x, geometry, layout), lowest, x.dtype)
+    for seen, at in steps:
+        xp.maximum(y[at], x[seen], out=y[at])
     return y
 
 
@@ -67,8 +73,9 @@ def _picked(x: Array, y: Array, geometry: Geometry, layout: str) -> Iterator[tup
     xp = array_module(x)
     free = xp.ones(y.shape, bool)
     for seen, at in _steps(geometry, layout):
-        picked = (x[seen] == y[at]) & free[at]
-        free[at] &= ~picked
+        picked = x[seen] == y[at]
+        picked &= free[at]
+        free[at] ^= picked
         yield seen, at, picked
 
 
@@ -77,9 +84,13 @@ def max_pool1d_scatter(
     g: Array, x: Array, y: Array, *, taps: int, stride: int, padding: tuple[int, int], layout: str
 ) -> Array:
     """G (like y = max_pool1d(x)) added to where the maxima stand in x: the shape of x."""
-    dx = array_module(g).zeros(x.shape, g.dtype)
+    xp = array_module(g)
+    dx = xp.zeros(x.shape, g.dtype)
     for seen, at, picked in _picked(x, y, _geometry(x, taps, stride, padding, layout), layout):
-        dx[seen] += g[at] * picked
+        if stride >= taps:  # each element of x is seen once
+            xp.multiply(g[at], picked, out=dx[seen])
+        else:
+            dx[seen] += g[at] * picked
     return dx
 
 
