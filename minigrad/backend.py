@@ -201,7 +201,7 @@ def move(array: Array, device: str) -> Array:
         if index >= count:
             raise ValueError(f"device: must be one of {count} GPU(s). Received: device={device!r}")
         with target.xp.cuda.Device(index):
-            return target.xp.asarray(array)
+            return target.xp.asarray(array) if source is target else target.from_host(source.to_host(array))
     return target.from_host(source.to_host(array))
 
 

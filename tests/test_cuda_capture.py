@@ -75,9 +75,10 @@ def test_gradients_are_replayed(weight: Variable) -> None:
         (lambda x, w: (x * w).backward(x), "must not call backward.*adds to the gradient of 'w'"),
         (lambda x, w: (x * w).numpy(), r"must not copy between the host and the GPU.*a copy of float32\(2,\)"),
         (lambda x, w: w * Tensor([1.0, 2.0], device="cuda"), r"must not copy.*a copy of float32\(2,\)"),
+        (lambda x, w: w * Tensor([1.0, 2.0], device="cuda:0"), r"must not copy.*a copy of float32\(2,\)"),
         (lambda x, w: refuse(), "no matrix product that CuPy leaves to cuBLAS.*Received: calling cuBLAS"),
     ],
-    ids=["assign", "backward", "to the host", "from the host", "CuPy refuses"],
+    ids=["assign", "backward", "to the host", "from the host", "to one GPU", "CuPy refuses"],
 )
 def test_steps_that_no_replay_can_repeat_are_refused(step: Any, message: str, weight: Variable) -> None:
     x = on_gpu([1.0, 1.0])
