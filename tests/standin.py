@@ -1,19 +1,52 @@
 """A stand-in for CuPy on any laptop: NumPy in another coat, registered under the device "standin".
 
 Like CuPy's, its arrays refuse NumPy's functions and NumPy's arrays as partners, and its reductions return 0-D arrays
-rather than NumPy scalars. Code that runs on it takes its functions from `array_module` alone.
+rather than NumPy scalars. Code that runs on it takes its functions from `array_module` alone. `copies_noted` writes
+down what would cross the bus to the GPU or wait for it.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from minigrad.backend import ArrayModule, register
 
 PLAIN = (bool, int, float, complex, str, slice, type, np.dtype, type(None), type(Ellipsis), range)
+
+
+class Copies(NamedTuple):
+    """What was copied: from the stand-in to the host, and from the host to the stand-in."""
+
+    to_host: list[str]
+    to_device: list[str]
+
+
+_noted: list[Copies] = []
+
+
+@contextmanager
+def copies_noted() -> Iterator[Copies]:
+    """The copies within the context, each by what asked for it and the shape."""
+    _noted.append(Copies([], []))
+    try:
+        yield _noted[-1]
+    finally:
+        _noted.pop()
+
+
+def _to_host(how: str, shape: Any) -> None:
+    for copies in _noted:
+        copies.to_host.append(f"{how} of {shape}")
+
+
+def _to_device(how: str, shape: Any) -> None:
+    for copies in _noted:
+        copies.to_device.append(f"{how} of {shape}")
 
 
 class StandIn:
@@ -39,25 +72,49 @@ class StandIn:
         return len(self._array)
 
     def __bool__(self) -> bool:
+        _to_host("bool", self.shape)
         return bool(self._array)
 
     def __float__(self) -> float:
+        _to_host("float", self.shape)
         return float(self._array)
 
     def __int__(self) -> int:
+        _to_host("int", self.shape)
         return int(self._array)
 
     def __index__(self) -> int:
+        _to_host("index", self.shape)
         return self._array.__index__()
 
+    def __getitem__(self, index: Any) -> Any:
+        _note_index(index)
+        return dressed(self._array[bare(index)])
+
     def __setitem__(self, index: Any, value: Any) -> None:
+        _note_index(index)
         self._array[bare(index)] = bare(value)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         found = getattr(self._array, name)
+        if name in COUNTED:
+            _to_host(name, self.shape)
         return wrapped_function(found) if callable(found) else dressed(found)
+
+
+COUNTED = ("item", "tolist", "nonzero", "argwhere", "flatnonzero", "unique")  # values, or how many there are
+MADE_OF_LISTS = ("array", "asarray", "ascontiguousarray")
+
+
+def _note_index(index: Any) -> None:
+    """Lists are copied to the device; how many elements a mask chooses is a number for the host."""
+    for part in index if isinstance(index, tuple) else (index,):
+        if isinstance(part, list):
+            _to_device("index", np.shape(part))
+        elif isinstance(part, StandIn) and part.dtype == bool:
+            _to_host("mask", part.shape)
 
 
 def bare(value: Any) -> Any:
@@ -99,7 +156,7 @@ def _operator(name: str) -> Any:
 
 OPERATORS = (
     "add radd sub rsub mul rmul truediv rtruediv floordiv mod pow rpow matmul rmatmul neg abs invert and or xor "
-    "rand ror eq ne lt le gt ge getitem iadd isub imul itruediv iand ior"
+    "rand ror eq ne lt le gt ge iadd isub imul itruediv iand ior"
 )
 for _name in OPERATORS.split():
     setattr(StandIn, f"__{_name}__", _operator(f"__{_name}__"))
@@ -113,6 +170,10 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._module, name)
+        if name in COUNTED:
+            _to_host(name, "an array")
+        if name in MADE_OF_LISTS:
+            return _made(wrapped_function(found))
         if isinstance(found, type) or not (callable(found) or hasattr(found, "__dict__")):
             return found
         if isinstance(found, np.ufunc):
@@ -123,9 +184,26 @@ class Module:
         return wrapped_function(found) if callable(found) else Module(found)
 
 
+def _made(make: Any) -> Any:
+    """A function that makes arrays of lists and numbers too, which are copied to the device."""
+
+    def call(value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, StandIn):
+            _to_device(make.__name__, np.shape(value))
+        return make(value, *args, **kwargs)
+
+    return call
+
+
 def to_host(array: StandIn) -> np.ndarray:
+    _to_host("to_host", array.shape)
     return array._array.copy()
 
 
+def from_host(array: Any) -> StandIn:
+    _to_device("from_host", np.shape(array))
+    return StandIn(np.array(array))
+
+
 xp = Module(np)
-register(ArrayModule("standin", xp, StandIn, lambda array: StandIn(np.array(array)), to_host))
+register(ArrayModule("standin", xp, StandIn, from_host, to_host))

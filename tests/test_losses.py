@@ -173,6 +173,34 @@ def test_labels_with_fractions() -> None:
         losses.sparse_categorical_crossentropy([0.5], [[0.5, 0.5]])
 
 
+@pytest.mark.parametrize("name", ["sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"])
+def test_labels_on_a_device_are_not_asked_for_but_a_wrong_one_makes_nan(name: str) -> None:
+    given = {} if "sparse" in name else {"q": 0.5}
+    y_pred = Tensor(np.full((4, 3), 1 / 3, "float32"), device="standin")
+    values = losses.get(name)(Tensor([0.0, 2.0, 3.0, 0.5], device="standin"), y_pred, **given)
+    assert values.dtype == np.float32
+    assert np.isnan(values.numpy()).tolist() == [False, False, True, True]
+    np.testing.assert_array_equal(values.numpy()[:2], losses.get(name)([0, 2], y_pred[:2].to("cpu"), **given).numpy())
+
+
+def test_labels_of_the_host_are_checked_there_and_moved() -> None:
+    logits = Tensor([[1.0, 2.0], [3.0, 1.0]], device="standin")
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    assert loss(np.array([0, 1]), logits).item() == loss([0, 1], logits.to("cpu")).item()
+    with pytest.raises(ValueError, match="Received: labels from 0 to 2"):
+        loss(np.array([0, 2]), logits)
+    with pytest.raises(TypeError, match=r"labels: must be on the device of y_pred.*labels on 'cpu', y_pred on 'standi"):
+        loss(Tensor([0, 1]), logits)
+
+
+def test_targets_and_weights_of_the_host_are_moved() -> None:
+    y_pred = Tensor([[1.0, 2.0]], device="standin")
+    found = losses.MeanSquaredError()(np.array([[0.0, 0.0]]), y_pred, np.array([0.5]))
+    assert (found.item(), found.device) == (1.25, "standin")
+    with pytest.raises(TypeError, match=r"arguments must be on one device.*'cpu'.*'standin'"):
+        losses.MeanSquaredError()(Tensor([[0.0, 0.0]]), y_pred)
+
+
 def test_large_labels_are_exact_in_half_precision() -> None:
     logits = np.zeros((1, 5000), "float16")
     logits[0, 4097] = 10.0  # float16 has no 4097

@@ -9,13 +9,14 @@ from functools import wraps
 from typing import Any, ClassVar
 
 from minigrad import ops
-from minigrad.backend import asarray, dtype_of, is_array, is_inexact
+from minigrad.backend import array_module, asarray, device_of, dtype_of, is_array, is_inexact, move
 from minigrad.config import Configurable, argument, boolean, number, snake_case
 from minigrad.settings import floatx
 from minigrad.tensor import Tensor
 
 LossFunction = Callable[..., Tensor]
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
+NO_CLASS = -(2**63)
 
 functions: dict[str, LossFunction] = {}
 
@@ -24,7 +25,8 @@ def loss_function(*aliases: str, labels: bool = False) -> Callable[[LossFunction
     """Make a loss function of its formula, and let `get` find it by its name and ``aliases``.
 
     The function takes numbers, arrays or Tensors. The formula is given Tensors of the dtype and device of y_pred and
-    of one rank; with ``labels`` the first of them holds integers, whatever its rank.
+    of one rank; with ``labels`` the first of them holds integers, whatever its rank, still on the host if it was given
+    as numbers.
     """
 
     def decorate(formula: LossFunction) -> LossFunction:
@@ -43,9 +45,14 @@ def loss_function(*aliases: str, labels: bool = False) -> Callable[[LossFunction
 
 
 def as_tensor(value: Any, dtype: Any, like: Tensor | None = None) -> Tensor:
-    """``value`` as a Tensor of ``dtype``, with its history if it has one; numbers go to the device of ``like``."""
+    """``value`` as a Tensor of ``dtype``, with its history if it has one; numbers and arrays of the host go to the
+    device of ``like``.
+    """
     if not isinstance(value, Tensor):
-        value = Tensor._output(asarray(value, like=None if like is None else like.data), None)
+        array = asarray(value)
+        if like is not None and device_of(array) == "cpu":
+            array = move(array, like.device)
+        value = Tensor._output(array, None)
     return value if value.dtype == dtype else value.astype(dtype)
 
 
@@ -64,11 +71,20 @@ def _floating(value: Any) -> Tensor:
 
 
 def _integers(labels: Any, like: Tensor) -> Tensor:
-    """Labels as integers; floats must be whole."""
-    given = labels.data if isinstance(labels, Tensor) else asarray(labels, like=like.data)
+    """Labels as integers; floats must be whole. On a device, where asking would wait for it, others become no class."""
+    given = labels.data if isinstance(labels, Tensor) else asarray(labels)
+    if isinstance(labels, Tensor) and labels.device != like.device:
+        raise TypeError(
+            "labels: must be on the device of y_pred, or no Tensor; move them with .to(device). "
+            f"Received: labels on {labels.device!r}, y_pred on {like.device!r}"
+        )
     whole = asarray(given, "int64")
-    if is_inexact(given.dtype) and bool((whole != given).any()):
-        raise ValueError(f"labels: must be integers. Received: {given.dtype} with fractions")
+    if is_inexact(given.dtype):
+        fits = whole == given
+        if device_of(given) != "cpu":
+            whole = array_module(given).where(fits, whole, NO_CLASS)
+        elif not fits.all():
+            raise ValueError(f"labels: must be integers. Received: {given.dtype} with fractions")
     return Tensor._output(whole, None)
 
 

@@ -10,7 +10,7 @@ import warnings
 from typing import Any
 
 from minigrad import ops
-from minigrad.backend import array_module
+from minigrad.backend import Array, array_module, device_of, move
 from minigrad.config import argument, number
 from minigrad.losses.loss import Loss, loss_function
 from minigrad.settings import epsilon
@@ -118,11 +118,14 @@ def categorical_focal_crossentropy(
     return -(alpha * (1 - p) ** gamma * t * p.log()).sum(axis)
 
 
-def _one_hot(who: str, labels: Tensor, y_pred: Tensor, axis: int, ignore_class: int | None) -> Tensor:
-    """Where the class of each label stands in y_pred; nowhere for labels to be ignored.
+def _one_hot(
+    who: str, labels: Tensor, y_pred: Tensor, axis: int, ignore_class: int | None
+) -> tuple[Tensor, Array | float]:
+    """Where the class of each label stands in y_pred, nowhere for labels to be ignored; and what counts elsewhere: 0.
 
     Raises:
-        ValueError: a shape that does not fit, a label that is no class.
+        ValueError: a shape that does not fit, a label that is no class. If labels are on a GPU nobody asks, for that
+            would wait for it in every step; then nan counts.
     """
     if y_pred.ndim < 1 or not -y_pred.ndim <= axis < y_pred.ndim:
         raise ValueError(f"{who}: axis must be one of y_pred. Received: axis={axis}, y_pred.shape={y_pred.shape}")
@@ -141,13 +144,18 @@ def _one_hot(who: str, labels: Tensor, y_pred: Tensor, axis: int, ignore_class: 
         if ignore_class >= 0:
             t = array_module(t).where(ignored, -1, t)
         valid |= ignored
-    if not bool(valid.all()):
+    if device_of(t) != "cpu":
+        elsewhere = array_module(t).where(valid, 0.0, float("nan")).astype(y_pred.dtype)
+        elsewhere = elsewhere.reshape((*shape[:axis], 1, *shape[axis:]))
+    elif valid.all():
+        elsewhere, t = 0.0, move(t, y_pred.device)
+    else:
         raise ValueError(
             f"{who}: labels must be 0 .. {classes - 1}, for {classes} classes. "
             f"Received: labels from {int(t.min())} to {int(t.max())}"
         )
     numbers = array_module(t).arange(classes).reshape((-1,) + (1,) * (y_pred.ndim - 1 - axis))
-    return Tensor._output(t.reshape((*shape[:axis], 1, *shape[axis:])) == numbers, None)
+    return Tensor._output(t.reshape((*shape[:axis], 1, *shape[axis:])) == numbers, None), elsewhere
 
 
 @loss_function(labels=True)
@@ -160,13 +168,13 @@ def sparse_categorical_crossentropy(
         y_true: integers, of the shape of y_pred without the axis of the classes, or with it of length 1.
 
     Raises:
-        ValueError: shapes that do not fit, a label that is no class.
+        ValueError: shapes that do not fit, a label that is no class (on a GPU, the loss is nan instead).
 
     >>> sparse_categorical_crossentropy([1, 0], [[0.0, 0.0], [0.0, 0.0]], from_logits=True).numpy().round(4).tolist()
     [0.6930999755859375, 0.6930999755859375]
     """
-    right = _one_hot("sparse_categorical_crossentropy", y_true, y_pred, axis, ignore_class)
-    return -ops.where(right, _log_probabilities(y_pred, from_logits, axis), 0.0).sum(axis)
+    right, elsewhere = _one_hot("sparse_categorical_crossentropy", y_true, y_pred, axis, ignore_class)
+    return -ops.where(right, _log_probabilities(y_pred, from_logits, axis), elsewhere).sum(axis)
 
 
 def _inside_0_and_1(name: str, value: Any) -> float:
@@ -186,8 +194,8 @@ def categorical_generalized_cross_entropy(y_true: Tensor, y_pred: Tensor, q: flo
     Raises:
         ValueError: another q, shapes that do not fit, a label that is no class.
     """
-    right = _one_hot("categorical_generalized_cross_entropy", y_true, y_pred, -1, None)
-    return (1 - ops.where(right, y_pred, 0.0).sum(-1) ** _inside_0_and_1("q", q)) / q
+    right, elsewhere = _one_hot("categorical_generalized_cross_entropy", y_true, y_pred, -1, None)
+    return (1 - ops.where(right, y_pred, elsewhere).sum(-1) ** _inside_0_and_1("q", q)) / q
 
 
 @loss_function("kld", "KLD", "kullback_leibler_divergence")
