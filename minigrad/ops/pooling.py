@@ -72,10 +72,13 @@ def _picked(x: Array, y: Array, geometry: Geometry, layout: str) -> Iterator[tup
     """As `_steps`, with where each tap holds the maximum and no earlier tap did."""
     xp = array_module(x)
     free = xp.ones(y.shape, bool)
-    for seen, at in _steps(geometry, layout):
-        picked = x[seen] == y[at]
-        picked &= free[at]
-        free[at] ^= picked
+    for tap, (seen, at) in enumerate(_steps(geometry, layout)):
+        if tap == geometry.taps - 1 and geometry.padding == (0, 0):
+            picked = free  # without padding every tap sees every window: the last holds what no other does
+        else:
+            picked = x[seen] == y[at]
+            picked &= free[at]
+            free[at] ^= picked
         yield seen, at, picked
 
 
