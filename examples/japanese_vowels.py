@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad as mg
-from minigrad import Tensor, constraints, initializers, layers, losses, optimizers, regularizers
+from minigrad import Tensor, constraints, initializers, layers, losses, optimizers, plot, regularizers
 from minigrad.gradcheck import check_layer
 
 DATA = Path(__file__).parent / "data" / "japanese_vowels.npz"
@@ -111,33 +111,16 @@ def predict(network: mg.Sequential, x: Tensor) -> np.ndarray:
         return network(x).argmax(axis=-1).numpy()
 
 
-def plot(path: Path, history: list[float], y: np.ndarray, predicted: np.ndarray) -> None:
-    """Learning curve and confusion matrix, side by side."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    confusion = np.zeros((SPEAKERS, SPEAKERS), int)
-    np.add.at(confusion, (y, predicted), 1)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-    left.semilogy(range(1, len(history) + 1), history)
-    left.set(title="Learning curve", xlabel="epoch", ylabel="mean training loss (nats)")
-    left.grid(alpha=0.3)
-    picture = right.imshow(confusion, cmap="Blues")
-    for i, j in np.ndindex(confusion.shape):
-        if confusion[i, j]:
-            dark = confusion[i, j] > confusion.max() / 2
-            right.text(j, i, confusion[i, j], ha="center", va="center", color="white" if dark else "black", fontsize=8)
-    ticks = range(SPEAKERS)
-    right.set(
-        title=f"Test utterances, {np.mean(y == predicted):.1%} right", xlabel="predicted speaker", ylabel="speaker",
-        xticks=ticks, yticks=ticks, xticklabels=[t + 1 for t in ticks], yticklabels=[t + 1 for t in ticks],
-    )
-    figure.colorbar(picture, ax=right, label="utterances")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-    print(f"picture: {path}")
+def save_pictures(history: list[float], y: np.ndarray, predicted: np.ndarray) -> None:
+    """Learning curve and confusion matrix."""
+    pictures = {
+        "history": plot.history({"loss": history}),
+        "confusion": plot.confusion_matrix(y, predicted, labels=range(1, SPEAKERS + 1)),
+    }
+    for name, figure in pictures.items():
+        path = Path(f"japanese_vowels_{name}.png")
+        figure.savefig(path, dpi=120)
+        print(f"picture: {path}")
 
 
 def main() -> None:
@@ -145,7 +128,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--no-plot", action="store_true", help="save no picture")
+    parser.add_argument("--no-plot", action="store_true", help="save no pictures")
     options = parser.parse_args()
     if options.epochs < 1:
         parser.error(f"--epochs must be a positive integer. Received: {options.epochs}")
@@ -161,7 +144,7 @@ def main() -> None:
     print(f"{network.count_params():,} parameters, {time.perf_counter() - start:.1f} s")
     predicted = predict(network, Tensor(x_test, device=options.device))
     if not options.no_plot:
-        plot(Path("japanese_vowels.png"), history, y_test, predicted)
+        save_pictures(history, y_test, predicted)
     right = int((predicted == y_test).sum())
     print(f"test accuracy {right / len(y_test):.3f} ({right}/{len(y_test)})")
 

@@ -28,7 +28,8 @@ def test_japanese_vowels(tmp_path: Path) -> None:
     found = re.search(r"test accuracy (0\.\d{3}) \((\d+)/370\)\n$", output)
     assert found, output
     assert float(found[1]) > 0.9
-    assert (tmp_path / "japanese_vowels.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("history", "confusion"):
+        assert (tmp_path / f"japanese_vowels_{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_japanese_vowels_is_repeatable(tmp_path: Path) -> None:
