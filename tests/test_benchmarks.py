@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 from examples import japanese_vowels
 from minigrad import Tensor, plot
 from minigrad.layers import SeparableConv1D
-from tests.benchmarks import memory, scale, timing, training, where
+from tests.benchmarks import memory, scale, timing, training, ways, where
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
 ROOT = Path(__file__).parent.parent
@@ -172,6 +174,22 @@ def test_the_picture_of_where_reads_on_any_page(tmp_path: Path) -> None:
     done = run("where", "--read", str(kept), "--plot", str(picture))
     assert done.returncode == 0, done.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_both_ways_are_measured_beside_what_the_rule_expects(tmp_path: Path) -> None:
+    done = run("ways", "--rounds", "1", "--seconds", "1e-4", "--json", str(tmp_path / "figures.json"))
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    rows = json.loads((tmp_path / "figures.json").read_text())["rows"]
+    assert [row["part"] for row in rows if "part" in row] == list(ways.parts())
+    assert {(row["taps"], row["layout"]) for row in rows if "taps" in row} == set(product(ways.TAPS, ways.SHAPES))
+    assert min(took for row in rows for took in row["medians_s"].values()) > 0
+    taken = re.findall(r"^ *(\d+), (NLC|NCL) .* takes (windows|products)", done.stdout, re.MULTILINE)
+    for layout in ways.SHAPES:  # windows for short kernels, and products for all that are longer
+        order = [way for _, where, way in taken if where == layout]
+        assert len(order) == len(ways.TAPS)
+        assert order == sorted(order, reverse=True)
+        assert set(order) == set(ways.WAYS)
 
 
 def test_slope() -> None:
