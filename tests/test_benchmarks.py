@@ -59,6 +59,9 @@ def test_benchmarks_run_and_print_their_table(
         medians = row["medians_bytes" if name == "memory" else "medians_s"]
         assert len(medians) >= 1
         assert min(medians.values()) > 0
+        if name == "memory":
+            assert row["faults"].keys() == medians.keys()
+            assert row["faults"]["minigrad import"] == 0 <= min(row["faults"].values())
 
 
 @pytest.mark.parametrize("name", ["layers", "where", "overhead", "training", "memory"])

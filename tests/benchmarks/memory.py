@@ -4,7 +4,8 @@
 
 Every figure is the peak of a whole process, which makes a few steps (forward, then the gradients of the input and of
 every weight) and nothing else. "import" is such a process that only imports the library; what a library loads at its
-first call counts as above import.
+first call counts as above import. "faults" are the page faults of the last step: pieces of memory that the system had
+to hand out again.
 """
 
 from __future__ import annotations
@@ -70,52 +71,59 @@ LIBRARIES = {"minigrad": minigrad, "torch": torch}
 def run(library: str, layout: str, name: str) -> None:
     """Make the steps in this process, or only import the library where there is no layout.
 
-    Prints the peak in bytes, and the norms of the output and of every gradient, which no layout changes.
+    Prints the peak in bytes, the page faults of the last step, and the norms of the output and of every gradient, which
+    no layout changes.
     """
     __import__(library)
-    results = []
+    results, faults = [], 0
     if layout:
         workload = next(workload for workload in WORKLOADS if workload.name == name)
         x, layer, weights = LIBRARIES[library](workload, layout)
         for _ in range(STEPS):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             for leaf in (x, *weights):
                 leaf.grad = None
             y = layer(x)
             y.backward(y.detach())
+            faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
         results = [y.detach(), *(leaf.grad for leaf in (x, *weights))]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps([peak, [float(np.linalg.norm(result.numpy())) for result in results]]))
+    print(json.dumps([peak, faults, [float(np.linalg.norm(result.numpy())) for result in results]]))
 
 
-def measured(library: str, layout: str, name: str) -> tuple[float, list[float]]:
+def measured(library: str, layout: str, name: str) -> tuple[float, int, list[float]]:
     """What `run` prints in a process of its own."""
     code = f"from tests.benchmarks import memory; memory.run({library!r}, {layout!r}, {name!r})"
-    peak, norms = json.loads(subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout)
-    return peak, norms
+    peak, faults, norms = json.loads(
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout
+    )
+    return peak, faults, norms
 
 
-def peaks(workload: Workload, libraries: list[str], rounds: int) -> dict[str, list[float]]:
-    """Of every library without and with the steps, in turns."""
-    _, reference = measured("minigrad", "NLC", workload.name)
-    found: dict[str, list[float]] = {}
+def peaks(workload: Workload, libraries: list[str], rounds: int) -> dict[str, list[tuple[float, int]]]:
+    """Peaks and page faults of every library without and with the steps, in turns."""
+    _, _, reference = measured("minigrad", "NLC", workload.name)
+    found: dict[str, list[tuple[float, int]]] = {}
     for _ in range(rounds):
         for library in libraries:
             for layout in ("", *LAYOUTS[library]):
                 name = f"{library} {layout or 'import'}"
-                peak, norms = measured(library, layout, workload.name)
+                peak, faults, norms = measured(library, layout, workload.name)
                 if not np.allclose(norms, reference if layout else [], rtol=1e-4):
                     raise SystemExit(f"{name}: a norm differs from minigrad's. Received: {norms}, {reference}")
-                found.setdefault(name, []).append(peak)
+                found.setdefault(name, []).append((peak, faults))
     return found
 
 
-def report(workload: Workload, found: dict[str, list[float]], present: list[str]) -> dict[str, Any]:
-    """Print the peaks, and the ratios of minigrad's first layout to the best of each peer."""
-    medians = {name: statistics.median(each) for name, each in found.items()}
+def report(workload: Workload, found: dict[str, list[tuple[float, int]]], present: list[str]) -> dict[str, Any]:
+    """Print the peaks and faults, and the ratios of minigrad's first layout to the best of each peer."""
+    medians = {name: statistics.median(peak for peak, _ in each) for name, each in found.items()}
+    faults = {name: statistics.median(count for _, count in each) for name, each in found.items()}
     imports = {name: medians[f"{name} import"] for name in ("minigrad", *present)}
-    print(f"\n{workload.name}: peaks in MB{'':16s}process   above import")
+    print(f"\n{workload.name}: peaks in MB{'':16s}process   above import   faults")
     for name, median in medians.items():
-        print(f"  {name:32s} {median / MB:9.1f}   {(median - imports[name.split(' ')[0]]) / MB:12.1f}")
+        above = median - imports[name.split(" ")[0]]
+        print(f"  {name:32s} {median / MB:9.1f}   {above / MB:12.1f}   {faults[name]:6.0f}")
     ratios = {}
     ours = medians["minigrad NLC"]
     for peer in present:
@@ -123,7 +131,7 @@ def report(workload: Workload, found: dict[str, list[float]], present: list[str]
         above = (ours - imports["minigrad"]) / (medians[best] - imports[peer])
         ratios[peer] = {"process": ours / medians[best], "above_import": above}
         print(f"  ratio to {best:23s} {ratios[peer]['process']:9.2f}   {above:12.2f}")
-    return {"workload": workload.name, "medians_bytes": medians, "ratios": ratios}
+    return {"workload": workload.name, "medians_bytes": medians, "faults": faults, "ratios": ratios}
 
 
 def held(output: Any) -> list[tuple[str, str, np.ndarray]]:
