@@ -113,14 +113,19 @@ def blas_held() -> AbstractContextManager[None]:
     return _blas.held()
 
 
+def parts(total: int, work: float) -> int:
+    """How many threads work on ``total`` things that one thread would take about ``work`` microseconds for."""
+    return 1 if getattr(_inside, "pool", False) else max(1, min(_threads, total, int(work / MIN_WORK)))
+
+
 def over(run: Callable[[slice], Result], total: int, work: float) -> list[Result]:
     """The results of ``run``, in order, for slices that cover range(total): several, side by side, if ``work``, about
     how many microseconds one thread would take, is worth it.
     """
-    parts = min(_threads, total, int(work / MIN_WORK))
-    if parts <= 1 or getattr(_inside, "pool", False):
+    count = parts(total, work)
+    if count == 1:
         return [run(slice(0, total))]
-    bounds = [total * i // parts for i in range(parts + 1)]
+    bounds = [total * i // count for i in range(count + 1)]
     slices = [slice(a, b) for a, b in pairwise(bounds)]
     with blas_held():
         others = [_workers().submit(_work, run, part) for part in slices[1:]]

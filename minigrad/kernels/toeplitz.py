@@ -111,12 +111,15 @@ def _over_tiles(tile: Callable[..., Any], x: Array, y: Array, geometry: Geometry
     count, channels, _ = x.shape
     multiplier = y.shape[1] // channels
     phases = list(geometry.phases())
+    work = y.size * cost(geometry) / 1e3
+    threads = parallel.parts(count * channels, work)
     bytes_of_one = _pitch(phases[0][0]) * STEPS * max(geometry.stride, multiplier) * x.itemsize
-    parts = -(-bytes_of_one * channels // _TILE)  # of the channels
-    sequences = max(1, _TILE // (bytes_of_one * channels))
-    if parts * -(-count // sequences) * len(phases) < parallel.get_num_threads():
-        parts = parallel.get_num_threads()
-    some = -(-channels // parts)
+    groups = min(channels, -(-bytes_of_one * channels // _TILE))  # of channels
+    batches = -(-count * bytes_of_one * channels // (groups * _TILE))
+    batches = min(count, -(-batches // threads) * threads)  # as many for each thread
+    if groups * batches * len(phases) < threads:
+        groups = min(channels, threads)
+    sequences, some = -(-count // batches), -(-channels // groups)
     tiles = [
         (phase, slice(n, n + sequences), slice(c, min(c + some, channels)), inputs, outputs)
         for phase, inputs, outputs in phases
@@ -130,7 +133,7 @@ def _over_tiles(tile: Callable[..., Any], x: Array, y: Array, geometry: Geometry
             for phase, n, c, inputs, outputs in tiles[part]
         ]
 
-    results = parallel.over(run, len(tiles), y.size * cost(geometry) / 1e3)
+    results = parallel.over(run, len(tiles), work)
     return [result for part in results for result in part]
 
 
