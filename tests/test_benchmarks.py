@@ -219,6 +219,15 @@ def test_the_tape_of_a_call_holds_input_depthwise_output_and_kernels(workload: W
     assert any(array is x.data for array in arrays)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak of a child begins at its parent's size")
+def test_a_peak_is_that_of_its_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    large = np.ones(40_000_000)
+    most, faults, norms = memory.measured("minigrad", "", "")
+    assert 10_000_000 < most < large.nbytes
+    assert (faults, norms) == (0, [])
+
+
 def test_held_finds_every_array_once() -> None:
     x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     y = (x * x.reshape(4).reshape(2, 2)).tanh()  # x twice, once as a view

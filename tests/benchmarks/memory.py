@@ -15,6 +15,7 @@ import resource
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,17 +88,24 @@ def run(library: str, layout: str, name: str) -> None:
             y.backward(y.detach())
             faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
         results = [y.detach(), *(leaf.grad for leaf in (x, *weights))]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps([peak, faults, [float(np.linalg.norm(result.numpy())) for result in results]]))
+    print(json.dumps([peak(), faults, [float(np.linalg.norm(result.numpy())) for result in results]]))
+
+
+def peak() -> int:
+    """Bytes that this process has taken at most; on Linux without what its parent took before it started."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def measured(library: str, layout: str, name: str) -> tuple[float, int, list[float]]:
     """What `run` prints in a process of its own."""
     code = f"from tests.benchmarks import memory; memory.run({library!r}, {layout!r}, {name!r})"
-    peak, faults, norms = json.loads(
+    most, faults, norms = json.loads(
         subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout
     )
-    return peak, faults, norms
+    return most, faults, norms
 
 
 def peaks(workload: Workload, libraries: list[str], rounds: int) -> dict[str, list[tuple[float, int]]]:
@@ -108,16 +116,16 @@ def peaks(workload: Workload, libraries: list[str], rounds: int) -> dict[str, li
         for library in libraries:
             for layout in ("", *LAYOUTS[library]):
                 name = f"{library} {layout or 'import'}"
-                peak, faults, norms = measured(library, layout, workload.name)
+                most, faults, norms = measured(library, layout, workload.name)
                 if not np.allclose(norms, reference if layout else [], rtol=1e-4):
                     raise SystemExit(f"{name}: a norm differs from minigrad's. Received: {norms}, {reference}")
-                found.setdefault(name, []).append((peak, faults))
+                found.setdefault(name, []).append((most, faults))
     return found
 
 
 def report(workload: Workload, found: dict[str, list[tuple[float, int]]], present: list[str]) -> dict[str, Any]:
     """Print the peaks and faults, and the ratios of minigrad's first layout to the best of each peer."""
-    medians = {name: statistics.median(peak for peak, _ in each) for name, each in found.items()}
+    medians = {name: statistics.median(most for most, _ in each) for name, each in found.items()}
     faults = {name: statistics.median(count for _, count in each) for name, each in found.items()}
     imports = {name: medians[f"{name} import"] for name in ("minigrad", *present)}
     print(f"\n{workload.name}: peaks in MB{'':16s}process   above import   faults")
@@ -175,7 +183,7 @@ def main() -> None:
     timing.limit_threads(given.threads)
     workloads = timing.chosen(WORKLOADS, given.only)
     rows = [report(w, peaks(w, ["minigrad", *present], given.rounds), present) for w in workloads]
-    for workload, row in zip(workloads, rows, strict=True):  # last: the peak of a child begins at its parent's size
+    for workload, row in zip(workloads, rows, strict=True):
         row["tape"] = tape(workload)
     timing.keep(given.json, rows)
 
