@@ -88,17 +88,22 @@ class Variable(Tensor):
                 f"assign: the value must be on the device of the variable {self.path!r}; move it with .to(device). "
                 f"Received: value on {device_of(data)!r}, variable on {self.device!r}"
             )
-        self.data = data if data is self.data else data.astype(self.dtype)  # astype copies
-        self._changed()
+        self.hold(data if data is self.data else data.astype(self.dtype))  # astype copies
         return self
+
+    def hold(self, data: Array) -> None:
+        """Take ``data`` itself, of the shape, dtype and device of the variable; nobody else may write to it."""
+        self.data = data
+        self._changed()
 
     def writable(self) -> Array:
         """The array of the variable for an update in place, to be handed back to `assign`.
 
         Somebody else may hold it too: a detached tensor, a view, an older tape. Then it is a copy, so that nothing
-        recorded before ever sees other numbers.
+        recorded before ever sees other numbers. So it is where the variable itself is a view: who else views that
+        memory is not seen here.
         """
-        return self.data if getrefcount(self.data) <= 2 else self.data.copy()
+        return self.data if getrefcount(self.data) <= 2 and self.data.base is None else self.data.copy()
 
     def assign_add(self, value: Any) -> Variable:
         """Add ``value`` to the variable."""
@@ -110,8 +115,7 @@ class Variable(Tensor):
 
     def replace(self, data: Array) -> None:
         """Hold another array of the same shape and dtype, perhaps on another device; the gradient is dropped."""
-        self.data = data
-        self._changed()
+        self.hold(data)
         if self.node is not None:
             self.grad = None
 

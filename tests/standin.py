@@ -39,6 +39,17 @@ def copies_noted() -> Iterator[Copies]:
         _noted.pop()
 
 
+kernels: list[str] = []  # what the last `kernels_noted` saw
+
+
+@contextmanager
+def kernels_noted() -> Iterator[list[str]]:
+    """The operations within the context, each a kernel to launch on a GPU; views are none."""
+    kernels.clear()
+    yield kernels
+    kernels[:] = [name for name in kernels if name not in ("reshape", "transpose", "swapaxes")]
+
+
 def _to_host(how: str, shape: Any) -> None:
     for copies in _noted:
         copies.to_host.append(f"{how} of {shape}")
@@ -142,6 +153,7 @@ def wrapped_function(function: Any) -> Any:
 
     @functools.wraps(function, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
+        kernels.append(function.__name__)
         return dressed(function(*map(bare, args), **{name: bare(value) for name, value in kwargs.items()}))
 
     return call
@@ -149,6 +161,7 @@ def wrapped_function(function: Any) -> Any:
 
 def _operator(name: str) -> Any:
     def operate(self: StandIn, *others: Any) -> Any:
+        kernels.append(name)
         return dressed(getattr(self._array, name)(*map(bare, others)))
 
     return operate

@@ -43,6 +43,7 @@ class RMSprop(Optimizer):
     momentum: float = argument(number, 0.0)
     epsilon: float = argument(number, 1e-7)
     centered: bool = argument(boolean, False)
+    elementwise = True
 
     def slot(self, name: str, variable: Variable) -> Array | None:
         needed = {"velocity": True, "momentum": self.momentum > 0, "average_gradient": self.centered}
@@ -78,6 +79,7 @@ class Adagrad(Optimizer):
     learning_rate: Any
     initial_accumulator_value: float = argument(number, 0.1)
     epsilon: float = argument(number, 1e-7)
+    elementwise = True
 
     def slot(self, name: str, variable: Variable) -> Array | None:
         return filled_like(variable.data, self.initial_accumulator_value)
@@ -96,6 +98,7 @@ class Adadelta(Optimizer):
     learning_rate: Any
     rho: float = argument(number, 0.95)
     epsilon: float = argument(number, 1e-7)
+    elementwise = True
 
     def update_step(
         self,
@@ -129,6 +132,7 @@ class Ftrl(Optimizer):
     l2_regularization_strength: float = argument(_not_negative, 0.0)
     l2_shrinkage_regularization_strength: float = argument(_not_negative, 0.0)
     beta: float = argument(number, 0.0)
+    elementwise = True
 
     def slot(self, name: str, variable: Variable) -> Array | None:
         return filled_like(variable.data, self.initial_accumulator_value if name == "accumulator" else 0)

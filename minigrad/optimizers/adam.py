@@ -8,6 +8,7 @@ from typing import Any
 from minigrad.backend import Array, array_module
 from minigrad.config import argument, boolean, number
 from minigrad.optimizers.formulas import lerp, norm
+from minigrad.optimizers.joint import Group
 from minigrad.optimizers.optimizer import Optimizer
 from minigrad.variable import Variable
 
@@ -49,6 +50,7 @@ class Adam(Moments):
     beta_2: float
     epsilon: float
     amsgrad: bool = argument(boolean, False)
+    elementwise = True
 
     def slot(self, name: str, variable: Variable) -> Array | None:
         return super().slot(name, variable) if name != "velocity_hat" or self.amsgrad else None
@@ -90,6 +92,8 @@ class Adamax(Moments):
               w \leftarrow w - \frac{\eta}{1 - \beta_1^t} \frac{m}{u + \varepsilon}
     """
 
+    elementwise = True
+
     def update_step(
         self, gradient: Array, variable: Array, learning_rate: float, momentum: Array, norm: Array
     ) -> None:
@@ -107,6 +111,8 @@ class Nadam(Moments):
                                       {\sqrt{v / (1 - \beta_2^t)} + \varepsilon}
     """
 
+    elementwise = True
+
     def build(self, variables: Any) -> None:
         if not self.built:
             super().build(variables)
@@ -116,9 +122,9 @@ class Nadam(Moments):
     def _mu(self, t: int) -> float:
         return self.beta_1 * (1 - 0.5 * 0.96**t)
 
-    def _update(self, gradients: list[Array], variables: list[Variable], learning_rate: float) -> None:
+    def _update(self, gradients: list[Array], groups: list[Group], learning_rate: float) -> None:
         self._u_product.assign(self._u_product.item() * self._mu(self.iterations + 1))  # once for all variables
-        super()._update(gradients, variables, learning_rate)
+        super()._update(gradients, groups, learning_rate)
 
     def update_step(
         self, gradient: Array, variable: Array, learning_rate: float, momentum: Array, velocity: Array

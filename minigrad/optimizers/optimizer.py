@@ -8,10 +8,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from minigrad.backend import Array, array_module, asarray, describe, device_of, filled_like
+from minigrad.kernels import parallel
 from minigrad.optimizers.formulas import lerp, norm, shrink
+from minigrad.optimizers.joint import Group, Joint, joined
 from minigrad.optimizers.state import OptimizerState, check_variables
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
+
+_SMALL, _SMALL_ON_GPU = 1 << 15, 1 << 20  # elements of a variable that takes its step together with others
+_LARGE, _PIECE = 1 << 19, 1 << 17  # elements from which on a step is made in pieces, and of a piece: it fits the cache
+_MICROSECONDS = 2e-3  # about what a step takes for an element
 
 
 class Optimizer(OptimizerState):
@@ -55,6 +61,8 @@ class Optimizer(OptimizerState):
         super().__post_init__()
         self._undecayed: frozenset[Variable] = frozenset()
         self._undecayed_names: tuple[str, ...] = ()
+        self._groups: list[Group] = []
+        self._grouped: Any = None  # for which positions and devices
 
     def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None) -> None:
         """Change the variables by their gradients; nothing is changed if one of them does not fit.
@@ -71,14 +79,20 @@ class Optimizer(OptimizerState):
         if not gradients:
             return
         learning_rate = self.learning_rate
+        groups = self._groups_of(variables)
+        gradients = [group.joined(gradients) for group in groups]
         if self.loss_scale_factor:
             gradients = [g / self.loss_scale_factor for g in gradients]
         if self.gradient_accumulation_steps:
-            gradients = self._accumulated(gradients, variables, self.gradient_accumulation_steps)
+            gradients = self._accumulated(gradients, groups, self.gradient_accumulation_steps)
         if gradients:
-            gradients = self._clip_gradients(gradients)
-            self._apply_weight_decay(variables, learning_rate)
-            self._update(gradients, variables, learning_rate)
+            if self.clipnorm:  # of each variable alone
+                parts = [group.weights.parts(g) for group, g in zip(groups, gradients, strict=True)]
+                gradients = [joined(self._clip_gradients(part)) for part in parts]
+            else:
+                gradients = self._clip_gradients(gradients)
+            self._decay([group.weights for group in groups if group.decays], learning_rate)
+            self._update(gradients, groups, learning_rate)
         if self.use_ema:
             self._average()
         for variable in variables:
@@ -163,13 +177,39 @@ class Optimizer(OptimizerState):
         self._follow()
         return [g for g, _ in pairs], [v for _, v in pairs]
 
-    def _accumulated(self, gradients: list[Array], variables: list[Variable], n: int) -> list[Array]:
+    def _groups_of(self, variables: list[Variable]) -> list[Group]:
+        """The variables as they take the step: small ones together, if the rule is elementwise; the same groups as
+        long as the same variables are asked for.
+        """
+        positions = self._positions_of(variables)
+        asked = (positions, self._devices)
+        if self._grouped == asked:
+            return self._groups
+        members: dict[Any, list[int]] = {}
+        for i, variable in enumerate(variables):
+            small = variable.size <= (_SMALL if variable.device == "cpu" else _SMALL_ON_GPU)
+            alone = None if self.elementwise and small else i
+            key = (alone, variable.dtype, variable.device, self._decays(variable))
+            members.setdefault(key, []).append(i)
+
+        self._groups = []
+        for key, here in members.items():
+            places = [positions[i] for i in here]
+            slots = {name: Joint([self._slots[i][name] for i in places]) for name in self._slots[places[0]]}
+            averages, sums = (
+                Joint([kept[i] for i in places] if kept else [])
+                for kept in (self._model_variables_moving_average, self._accumulated_gradients)
+            )
+            self._groups.append(Group(here, Joint([variables[i] for i in here]), slots, averages, sums, key[-1]))
+        self._grouped = asked
+        return self._groups
+
+    def _accumulated(self, gradients: list[Array], groups: list[Group], n: int) -> list[Array]:
         """At every n-th call the means of n gradients; before that none, they are added up."""
         complete = (self._iterations.item() + 1) % n == 0
-        sums = [self._accumulated_gradients[i] for i in self._positions_of(variables)]
-        totals = [g + so_far.data for g, so_far in zip(gradients, sums, strict=True)]
-        for so_far, total in zip(sums, totals, strict=True):
-            so_far.assign(filled_like(total, 0) if complete else total)
+        totals = [g + group.sums.data() for g, group in zip(gradients, groups, strict=True)]
+        for group, total in zip(groups, totals, strict=True):
+            group.sums.assign(filled_like(total, 0) if complete else total)
         return [total / n for total in totals] if complete else []
 
     def _clip_gradients(self, grads: Iterable[Any]) -> list[Array]:
@@ -188,36 +228,58 @@ class Optimizer(OptimizerState):
     def _apply_weight_decay(self, variables: Iterable[Variable], learning_rate: float | None = None) -> None:
         """Take from each variable that is not excluded, the bias too, its share."""
         learning_rate = self.learning_rate if learning_rate is None else learning_rate
-        for variable in variables:
-            excluded = variable in self._undecayed or any(
-                re.search(name, variable.name) for name in self._undecayed_names
-            )
-            decay = self._weight_decay_of(variable)
-            if decay and not excluded:
-                w = variable.writable()
-                w -= (decay * learning_rate) * w
-                variable.assign(w)
+        self._decay([Joint([variable]) for variable in variables if self._decays(variable)], learning_rate)
+
+    def _decays(self, variable: Variable) -> bool:
+        excluded = any(re.search(name, variable.name) for name in self._undecayed_names)
+        return variable not in self._undecayed and not excluded
 
     def _weight_decay_of(self, variable: Variable) -> float | None:
         return self.weight_decay
 
-    def _update(self, gradients: list[Array], variables: list[Variable], learning_rate: float) -> None:
-        """`update_step` for each variable, with arrays that may be changed in place."""
-        for gradient, variable, i in zip(gradients, variables, self._positions_of(variables), strict=True):
-            w = variable.writable()
-            slots = {name: slot.writable() for name, slot in self._slots[i].items()}
-            self.update_step(gradient, w, learning_rate, **{**dict.fromkeys(self._slot_names), **slots})
-            variable.assign(w)
+    def _decay(self, weights: list[Joint], learning_rate: float) -> None:
+        for joint in weights:
+            decay = self._weight_decay_of(joint.variables[0])
+            if decay:
+                w = joint.writable()
+                w -= (decay * learning_rate) * w
+                joint.assign(w)
+
+    def _update(self, gradients: list[Array], groups: list[Group], learning_rate: float) -> None:
+        """`update_step` for each group, with arrays that may be changed in place."""
+        for gradient, group in zip(gradients, groups, strict=True):
+            w = group.weights.writable()
+            slots = {name: slot.writable() for name, slot in group.slots.items()}
+            self._step_in_pieces(gradient, w, learning_rate, slots)
+            group.weights.assign(w)
             for name, array in slots.items():
-                self._slots[i][name].assign(array)
+                group.slots[name].assign(array)
+
+    def _step_in_pieces(self, gradient: Array, w: Array, learning_rate: float, slots: dict[str, Array]) -> None:
+        """`update_step`; on the CPU piece by piece where it can, so that what the formula makes stays in the cache."""
+        absent = dict.fromkeys(self._slot_names)
+        if not (
+            self.elementwise and w.size >= _LARGE and device_of(w) == "cpu"
+            and all(array.flags.c_contiguous for array in (w, *slots.values()))
+        ):
+            self.update_step(gradient, w, learning_rate, **{**absent, **slots})
+            return
+        rows = [array.reshape(-1) for array in (gradient, w, *slots.values())]
+
+        def run(part: slice) -> None:
+            for start in range(part.start, part.stop, _PIECE):
+                g, piece, *own = (row[start : min(start + _PIECE, part.stop)] for row in rows)
+                self.update_step(g, piece, learning_rate, **{**absent, **dict(zip(slots, own, strict=True))})
+
+        parallel.over(run, w.size, w.size * _MICROSECONDS)
 
     def _average(self) -> None:
         """Move the averages towards the variables, at first all the way; at times the variables onto the averages."""
         weight = 1 - self.ema_momentum if self.iterations else 1.0
-        for variable, average in zip(self._trainable_variables, self._model_variables_moving_average, strict=True):
-            array = average.writable()
-            lerp(array, variable.data, weight)
-            average.assign(array)
+        for group in self._groups_of(self._trainable_variables):
+            array = group.averages.writable()
+            lerp(array, group.weights.data(), weight)
+            group.averages.assign(array)
         if self.ema_overwrite_frequency and (self.iterations + 1) % self.ema_overwrite_frequency == 0:
             self.finalize_variable_values(self._trainable_variables)
 

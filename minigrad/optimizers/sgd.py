@@ -40,6 +40,7 @@ class SGD(Optimizer):
     learning_rate: Any = argument(rate, 0.01)
     momentum: float = argument(_momentum, 0.0)
     nesterov: bool = argument(boolean, False)
+    elementwise = True
 
     def slot(self, name: str, variable: Variable) -> Array | None:
         return super().slot(name, variable) if self.momentum else None
@@ -64,6 +65,7 @@ class Lion(Optimizer):
     learning_rate: Any
     beta_1: float = argument(_beta_1, 0.9)
     beta_2: float = argument(number, 0.99)
+    elementwise = True
 
     def update_step(self, gradient: Array, variable: Array, learning_rate: float, momentum: Array) -> None:
         variable -= learning_rate * array_module(variable).sign(self.beta_1 * momentum + (1 - self.beta_1) * gradient)

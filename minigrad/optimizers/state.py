@@ -19,9 +19,12 @@ class OptimizerState(OptimizerArguments):
 
     _slot_names: ClassVar[dict[str, bool]] = {}  # the slots that update_step asks for, and which have a default
     _learning_rate: Any = None
+    elementwise: ClassVar[bool] = False  # whether `update_step` treats each number by itself, whatever the shape
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if ("update_step" in vars(cls) or "slot" in vars(cls)) and "elementwise" not in vars(cls):
+            cls.elementwise = False  # what a superclass says holds for its own rule
         _self, _gradient, _variable, _rate, *parameters = inspect.signature(cls.update_step).parameters.values()
         cls._slot_names = {
             p.name: p.default is not p.empty for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
@@ -37,13 +40,16 @@ class OptimizerState(OptimizerArguments):
         self._slots: list[dict[str, Variable]] = []
         self._model_variables_moving_average: list[Variable] = []
         self._accumulated_gradients: list[Variable] = []
+        self._devices: list[str] = []
 
     # ------------------------------------------------------------------ what a subclass writes
 
     def update_step(self, gradient: Array, variable: Array, learning_rate: float, *slots: Any, **named: Any) -> None:
         """Change ``variable`` and its slots in place by the formula of the rule: arrays of one shape and dtype.
 
-        The gradient must stay as it is. ``self.iterations + 1`` counts the updates from 1.
+        The gradient must stay as it is. ``self.iterations + 1`` counts the updates from 1. A rule that treats each
+        number by itself may say ``elementwise = True`` beside: then it is given many small variables in one row, and
+        large ones piece by piece.
         """
         raise NotImplementedError(
             f"{type(self).__name__}.update_step: must be written by the subclass. Received: no update_step()"
@@ -170,11 +176,15 @@ class OptimizerState(OptimizerArguments):
 
     def _follow(self) -> None:
         """The state moves to where its variable has moved."""
+        devices = [variable.device for variable in self._trainable_variables]
+        if devices == self._devices:
+            return
         averages, sums = self._model_variables_moving_average, self._accumulated_gradients
         for i, variable in enumerate(self._trainable_variables):
             for state in (*self._slots[i].values(), *averages[i : i + 1], *sums[i : i + 1]):
                 if state.device != variable.device:
                     state.replace(move(state.data, variable.device))
+        self._devices = devices
 
 
 def check_variables(variables: Sequence[Any]) -> None:
