@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.benchmarks import device, gpu, kernels
+from tests.benchmarks import device, gpu, kernels, small_step
 from tests.benchmarks.workloads import WORKLOADS
 
 
@@ -107,10 +107,31 @@ def test_one_command_runs_all_and_says_what_failed(
     monkeypatch.setattr(sys, "argv", ["gpu", "--peers", "torch", "--json", "figures"])
     assert gpu.main() == 1
     assert ran == list(gpu.commands("torch", "figures").values())
-    *_, header, tests, timed, layers, small = capsys.readouterr().out.splitlines()
+    *_, header, tests, timed, layers, small, step = capsys.readouterr().out.splitlines()
     assert header.endswith("cuda, a GPU, TF32 off")
     assert (tests.split()[:2], timed.split()[:2]) == (["tests", "passed"], ["kernels", "passed"])
+    assert step.split()[:3] == ["small", "step", "passed"]
     assert (layers.split()[:2], small.split()[:3]) == (["layers", "failed"], ["small", "layers", "failed"])
+
+
+@pytest.mark.parametrize(
+    ("peers", "layers", "step"),
+    [("torch", "torch,torch_compiled", "torch"), ("jax", "jax", ""), ("jax,torch", "jax,torch,torch_compiled", "torch"),
+     ("torch_compiled", "torch_compiled", "")],
+)  # fmt: skip
+def test_torch_brings_its_compiler(peers: str, layers: str, step: str) -> None:
+    found = gpu.commands(peers, None)
+    assert found["layers"][-1] == found["small layers"][-3] == layers
+    assert found["small step"][-1] == step
+
+
+def test_the_small_step_says_why_it_is_not_captured(capsys: pytest.CaptureFixture[str]) -> None:
+    task = small_step.TASK._replace(samples=8, batch=8, length=6, filters=(4, 4))
+    steps = small_step.steps_of(task, "cpu", [])
+    assert list(steps) == ["minigrad"]
+    losses = [steps["minigrad"]().item() for _ in range(20)]
+    assert losses[-1] < losses[0]
+    assert "minigrad captured: absent. capture: inputs[0] must be a Tensor on a GPU" in capsys.readouterr().out
 
 
 def test_without_a_gpu_it_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""All that needs a GPU, by one command: the tests, the kernels against the card, the layers against PyTorch.
+"""All that needs a GPU, by one command: the tests, the kernels against the card, steps against PyTorch.
 
     python -m tests.benchmarks.gpu [--peers torch,jax] [--json FOLDER]
 
@@ -17,12 +17,15 @@ from minigrad.backend import device_summary
 
 
 def commands(peers: str, folder: str | None) -> dict[str, list[str]]:
-    """What is run, by its title."""
+    """What is run, by its title; with PyTorch among the peers, layers also meet torch.compile."""
+    eager = ",".join(peer for peer in peers.split(",") if peer == "torch")
+    peers += ",torch_compiled" if eager and "torch_compiled" not in peers else ""
     parts = {
         "tests": ["pytest", "-m", "gpu"],
         "kernels": ["tests.benchmarks.kernels"],
         "layers": ["tests.benchmarks.layers", "--device", "cuda", "--peers", peers],
         "small layers": ["tests.benchmarks.layers", "--device", "cuda", "--peers", peers, "--scale", "1"],
+        "small step": ["tests.benchmarks.small_step", "--device", "cuda", "--peers", eager],
     }
     if folder:
         for title, command in parts.items():

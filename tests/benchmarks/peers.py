@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def minigrad(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> 
 
 
 def torch(workload: Workload, arrays: dict[str, np.ndarray], device: str, compiled: bool = False) -> Candidates:
-    """PyTorch eager: channels first as conv1d, the pointwise step as linear, and channels last as conv2d."""
+    """PyTorch, eager or compiled: channels first as conv1d, the pointwise step as linear, and channels last as conv2d."""
     import torch
     import torch.nn.functional as F  # noqa: N812
 
@@ -233,4 +234,4 @@ def jax(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candi
     return {layout: make(layout) for layout in ("NWC", "NCW")}
 
 
-PEERS = {"torch": torch, "keras": keras, "jax": jax}
+PEERS = {"torch": torch, "torch_compiled": partial(torch, compiled=True), "keras": keras, "jax": jax}

@@ -57,14 +57,15 @@ def limit_threads(count: int) -> None:
 def installed(names: str, known: Iterable[str]) -> list[str]:
     """Those of ``names``, separated by commas, that can be imported; the others are reported, unknown ones refused.
 
-    Keras needs the backend of KERAS_BACKEND too, tensorflow unless set.
+    Keras needs the backend of KERAS_BACKEND too, tensorflow unless set; "torch_compiled" needs torch.
     """
     asked = [name for name in names.split(",") if name]
     if unknown := sorted(set(asked) - set(known)):
         raise SystemExit(f"--peers must be among {sorted(known)}. Received: {unknown}")
     present = []
     for name in asked:
-        needed = [name, os.environ.get("KERAS_BACKEND") or "tensorflow"] if name == "keras" else [name]
+        backend = [os.environ.get("KERAS_BACKEND") or "tensorflow"] if name == "keras" else []
+        needed = [name.partition("_")[0], *backend]
         missing = [each for each in needed if not importlib.util.find_spec(each)]
         if missing:
             print(f"{name}: absent, {' and '.join(missing)} not installed in this environment")

@@ -1,0 +1,137 @@
+"""One training step of the Japanese Vowels network at batch 32, so small that starting it may outlast computing it.
+
+    python -m tests.benchmarks.small_step [--device cpu|cuda] [--peers torch] [--threads 2] [--json FILE]
+
+A step is forward, loss, penalties, backward, Adam and the projection of the depthwise kernels; the batch lies on the
+device. "minigrad captured" replays all but the optimizer as a CUDA graph; where CuPy cannot record it, the reason is
+printed instead. Dropout is left out on both sides, for its masks would be copies from the host in every step. PyTorch
+computes channels first, with its fused Adam. Before anything is timed, the losses of some steps must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor, cuda, grad, losses, optimizers
+from minigrad.backend import device_summary, module_for
+from tests.benchmarks import device, timing
+from tests.benchmarks.training import CHECKED, RATE, TASKS, Task, build
+from tests.benchmarks.workloads import Workload
+
+TASK = next(task for task in TASKS if task.name == "Japanese Vowels")
+Step = Callable[[], Any]  # returns the loss, where it was computed
+
+
+def batch(task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """The first samples."""
+    x, labels = task.arrays()
+    return x[: task.batch], labels[: task.batch]
+
+
+def minigrad(task: Task, weights: list[np.ndarray], where: str, captured: bool = False) -> Step:
+    """The step in minigrad.
+
+    Raises:
+        RuntimeError, TypeError: it is to be captured, and cannot be.
+    """
+    network = build(task)
+    network.set_weights(weights)
+    network.to(where)
+    optimizer = optimizers.Adam(RATE)
+    loss_of = losses.SparseCategoricalCrossentropy(from_logits=True)
+    trained = network.trainable_weights
+    x, labels = (Tensor(array, device=where) for array in batch(task))
+
+    def gradients(x: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        loss = loss_of(labels, network(x, training=False)) + sum(network.losses)
+        return loss, grad(loss, trained)
+
+    replay = cuda.capture(gradients, x, labels) if captured else gradients
+
+    def step() -> Tensor:
+        loss, found = replay(x, labels)
+        optimizer.apply(found, trained)
+        return loss
+
+    return step
+
+
+def torch(task: Task, weights: list[np.ndarray], where: str) -> Step:
+    """The step in PyTorch eager."""
+    import torch
+    from torch import nn
+
+    from tests.benchmarks import in_torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+    modules: list[Any] = []
+    channels = task.channels
+    for filters in task.filters:
+        modules += in_torch.separable(Workload("", task.batch, task.length, channels, filters, task.taps), "NCL")
+        modules.append(nn.ReLU())
+        channels = filters
+    network = in_torch.network([*modules, in_torch.Mean(), nn.Linear(channels, task.classes)], "NCL")
+    in_torch.load(network, weights)
+    network.to(where)
+    parameters = list(network.parameters())
+    blocks = slice(0, 3 * len(task.filters), 3)
+    depthwise, pointwise = parameters[blocks], parameters[1:][blocks]
+    optimizer = torch.optim.Adam(parameters, RATE, eps=1e-7, fused=True)
+    x, labels = batch(task)
+    inputs, targets = in_torch.placed(x, "NCL").to(where), torch.from_numpy(labels).to(where)
+
+    def step() -> Any:
+        loss = nn.functional.cross_entropy(network(inputs), targets)
+        loss = loss + task.penalty * sum(w.square().sum() for w in pointwise)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            for w in depthwise:
+                norm = w.norm(dim=-1, keepdim=True)
+                w *= norm.clamp(max=task.max_norm) / (norm + 1e-7)
+        return loss
+
+    return step
+
+
+def steps_of(task: Task, where: str, present: list[str]) -> dict[str, Step]:
+    """All steps, by name, once their losses were found equal."""
+    weights = build(task).get_weights()
+    steps = {"minigrad": minigrad(task, weights, where)}
+    try:
+        steps["minigrad captured"] = minigrad(task, weights, where, captured=True)
+    except (RuntimeError, TypeError) as error:
+        print(f"minigrad captured: absent. {error}")
+    if "torch" in present:
+        steps["torch eager"] = torch(task, weights, where)
+    found = {name: np.array([step().item() for _ in range(CHECKED)]) for name, step in steps.items()}
+    for name in steps:
+        timing.same(name, ["loss"], [found["minigrad"]], [found[name]])
+    return steps
+
+
+def main() -> None:
+    options = timing.parser(__doc__, peers="torch", threads=2, rounds=9, seconds=0.15)
+    options.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    given = options.parse_args()
+    present = timing.installed(given.peers, ["torch"])
+    timing.limit_threads(given.threads)
+    xp, clock = module_for(given.device), timing.seconds_of
+    print(device_summary(given.device))
+    if given.device == "cuda":
+        clock = device.clock(xp)
+    steps = steps_of(TASK, given.device, present)
+    times = timing.taken_in_turns(steps, given.rounds, given.seconds, clock)
+    row = timing.report(f"{TASK.name}, one step", times, "minigrad", present)
+    if "minigrad captured" in times:
+        row["ratios_captured"] = timing.ratios(times, "minigrad captured", present)
+    timing.keep(given.json, [row])
+
+
+if __name__ == "__main__":
+    main()
