@@ -38,6 +38,8 @@ def matmul(a: Array, b: Array) -> Array:
 
 def _left(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
     """dL/da = g b^T, with the axes that a 1-D operand lacks put back."""
+    if g.ndim == b.ndim == 2:
+        return g @ b.T
     if b.ndim == 1:
         return g[..., None] * b
     if len(a_shape) == 1:
@@ -48,6 +50,8 @@ def _left(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
 
 def _right(g: Any, b_shape: tuple[int, ...], a: Any) -> Any:
     """dL/db = a^T g, likewise; leading axes that only a has are summed inside one product."""
+    if a.ndim == g.ndim == 2:
+        return a.T @ g
     if a.ndim == 1:
         return a[:, None] * g[..., None, :] if len(b_shape) > 1 else a * g
     if len(b_shape) == 1:
