@@ -57,7 +57,7 @@ def minigrad(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> 
 
 
 def torch(workload: Workload, arrays: dict[str, np.ndarray], device: str, compiled: bool = False) -> Candidates:
-    """PyTorch, eager or compiled: channels first as conv1d, the pointwise step as linear, and channels last as conv2d."""
+    """PyTorch, eager or compiled: channels first as conv1d, the pointwise step as linear, channels last as conv2d."""
     import torch
     import torch.nn.functional as F  # noqa: N812
 
