@@ -189,7 +189,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _described(variables: Sequence[Any], optimizer: Any = None) -> list[Any]:
-    """Name, shape and dtype of each; the name without that of its layer, which may be another in another session."""
+    """Name, shape and dtype of each; the name without that of its layer, which may be another in another process."""
     owners = [f"{v.path.replace('/', '_')}_" for v in optimizer._trainable_variables] if optimizer is not None else []
     found = []
     for variable in variables:
