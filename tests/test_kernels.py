@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,6 +201,43 @@ def test_keeping_memory_is_yes_or_no(monkeypatch: pytest.MonkeyPatch) -> None:
         keep_freed_memory()
     monkeypatch.setenv("MINIGRAD_KEEP_MEMORY", "0")
     assert not keep_freed_memory()
+
+
+@pytest.mark.parametrize("by_products", [False, True])
+@pytest.mark.parametrize("geometry", [Geometry(50, 3, stride=3), Geometry(7, 2, dilation=5)], ids=str)
+def test_inputs_that_no_window_sees_have_the_gradient_zero(
+    geometry: Geometry, by_products: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(depthwise, "_by_products", lambda *_: by_products)
+    starts = range(0, geometry.stride * geometry.out_length, geometry.stride)
+    seen = {start + geometry.dilation * k for start in starts for k in range(geometry.taps)}
+    unseen = sorted(set(range(geometry.length)) - seen)
+    assert unseen
+    empty = np.empty
+
+    def poisoned(*args: Any, **kwargs: Any) -> np.ndarray:
+        array = empty(*args, **kwargs)
+        array.view("uint8")[...] = 255  # nan, as floats
+        return array
+
+    w, g = np.ones((geometry.taps, 3, 1)), np.ones((2, geometry.out_length, 3))
+    monkeypatch.setattr(np, "empty", poisoned)
+    dx = depthwise.input_grad(g, w, geometry, "NLC")
+    monkeypatch.undo()
+    assert not dx[:, unseen].any()
+    assert dx.sum() == g.size * geometry.taps
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_sums_over_many_rows(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "MIN_WORK", 1e-6 if threads > 1 else 1e9)
+    before = get_num_threads()
+    set_num_threads(threads)
+    x = np.random.default_rng(0).standard_normal((50, 101, 4))
+    np.testing.assert_allclose(ops.sum(x, axis=(0, 1)), x.sum(axis=(0, 1)), rtol=0, atol=1e-11)
+    whole = np.arange(30_000).reshape(-1, 3)
+    assert ops.sum(whole, axis=(0,)).tolist() == whole.sum(axis=0).tolist()
+    set_num_threads(before)
 
 
 def test_the_rule_takes_products_for_long_kernels_alone() -> None:

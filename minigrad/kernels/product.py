@@ -73,7 +73,7 @@ def sum_rows(x: Array) -> Array:
     if x.dtype.char not in "fdFD" or device_of(x) != "cpu":
         return rows.sum(axis=0)
     ones = array_module(x).ones(len(rows), x.dtype)  # a product is several times as fast as a sum, and more exact
-    with parallel.blas_held():  # its threads, once awake, would take the cores from the kernels that follow
+    with parallel.blas_held():  # BLAS's threads, once awake, would take the cores from the kernels that follow
         sums = parallel.over(lambda n: ones[n] @ rows[n], len(rows), x.size / _SUM_SPEED)
     return sum(sums[1:], sums[0])
 

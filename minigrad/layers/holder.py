@@ -117,7 +117,7 @@ class Holder(LayerArguments):
 
     def _held(self) -> tuple[list[Variable], list[Holder]]:
         """Own weights, trainable ones first, and sublayers, each once: in one walk, for it is made at every step."""
-        found = dict.fromkeys(_search(vars(self).values(), (Variable, Holder)))
+        found = dict.fromkeys(search(vars(self).values(), (Variable, Holder)))
         own = [w for w in found if isinstance(w, Variable)]
         own.sort(key=lambda w: not w.can_train)  # stable
         return own, [child for child in found if isinstance(child, Holder)]
@@ -294,7 +294,7 @@ class Holder(LayerArguments):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
-def _search(values: Iterable[Any], kind: type | tuple[type, ...]) -> list[Any]:
+def search(values: Iterable[Any], kind: type | tuple[type, ...]) -> list[Any]:
     """Objects of ``kind`` among attribute values, looking into lists, tuples and dicts."""
     found = []
     for value in values:
@@ -303,7 +303,7 @@ def _search(values: Iterable[Any], kind: type | tuple[type, ...]) -> list[Any]:
         if isinstance(value, kind):
             found.append(value)
         elif isinstance(value, (list, tuple)):
-            found += _search(value, kind)
+            found += search(value, kind)
         elif isinstance(value, dict):
-            found += _search(value.values(), kind)
+            found += search(value.values(), kind)
     return found

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minigrad.backend import Array, Generator, host_generator, is_array, module_for, to_host
-from minigrad.layers.holder import Holder, _search
+from minigrad.layers.holder import Holder, search
 from minigrad.random import generator
 from minigrad.saving.files import replaced
 from minigrad.tensor import Tensor
@@ -200,7 +200,7 @@ def _described(variables: Sequence[Any], optimizer: Any = None) -> list[Any]:
 
 def _streams(model: Holder) -> list[Generator]:
     """The random streams that a training draws from: the global one, and those of the layers, each once."""
-    own = (stream for layer in model._family_tree() for stream in _search(vars(layer).values(), Generator))
+    own = (stream for layer in model._family_tree() for stream in search(vars(layer).values(), Generator))
     return list(dict.fromkeys([generator(), *own]))
 
 
