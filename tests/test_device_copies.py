@@ -21,8 +21,6 @@ NAMES = [name for name, cls in vars(optimizers).items() if isinstance(cls, type)
 RANDOM = np.random.default_rng(0)
 X, LABELS = RANDOM.standard_normal((8, 12, 3)).astype("float32"), RANDOM.integers(0, 4, 8)
 
-TAPS = "index of (3,)"  # by the NumPy kernel of the depthwise convolution, which a GPU does not run
-
 
 def network() -> Sequential:
     def block(constraint: Any) -> layers.SeparableConv1D:
@@ -62,7 +60,7 @@ def test_a_training_step_copies_the_batch_alone(name: str, limit: str) -> None:
         with copies_noted() as copies:
             loss = step(model, optimizer, Tensor(X, device="standin"), LABELS)
         assert copies.to_host == []
-        assert [copy for copy in copies.to_device if copy != TAPS] == ["from_host of (8, 12, 3)", "from_host of (8,)"]
+        assert copies.to_device == ["from_host of (8, 12, 3)", "from_host of (8,)"]
     assert np.isfinite(loss.item())
 
 
@@ -72,7 +70,7 @@ def test_labels_on_the_device_need_no_copy() -> None:
     step(model, optimizer, x, labels)
     with copies_noted() as copies:
         step(model, optimizer, x, labels)
-    assert copies == ([], [TAPS])
+    assert copies == ([], [])
 
 
 def test_copies_are_noted() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from minigrad import get_num_threads, ops, set_num_threads
-from minigrad.kernels import depthwise, parallel
+from minigrad.kernels import depthwise, parallel, product, toeplitz, windows
 from minigrad.kernels.geometry import Geometry
 from minigrad.kernels.memory import keep_freed_memory
 
@@ -52,6 +52,9 @@ def random_case(rng: np.random.Generator) -> tuple[Geometry, int, int, int]:
 def test_kernels_equal_their_definition(seed: int, way: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "MIN_WORK", 1e-6 if threads > 1 else 1e9)
     monkeypatch.setattr(depthwise, "_FEW", 0)
+    if seed:  # many small tiles
+        monkeypatch.setattr(windows, "_TILE", 1 << 11)
+        monkeypatch.setattr(toeplitz, "_TILE", 1 << 13)
     if way != "the rule's":
         possible = way == "products"
         monkeypatch.setattr(
@@ -79,6 +82,23 @@ def test_kernels_equal_their_definition(seed: int, way: str, threads: int, monke
             scale = 1e-12 * np.abs(y).sum() * np.abs(g).max()
             assert abs(np.vdot(dx, swap(x)) - inner) <= scale, message
             assert abs(np.vdot(dw, w) - inner) <= scale, message
+    set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("batch", "length"), [(3, 5), (300, 33), (5, 200), (1, 7), (0, 4), (4, 0)])
+def test_products_of_a_linear_layer(batch: int, length: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "MIN_WORK", 1e-6 if threads > 1 else 1e9)
+    monkeypatch.setattr(product, "_SMALL", 0)
+    before = get_num_threads()
+    set_num_threads(threads)
+    rng = np.random.default_rng(0)
+    x, g, w = (rng.standard_normal(shape) for shape in ((batch, length, 4), (batch, length, 6), (4, 6)))
+    for axis, place in ((-1, lambda a: a), (1, lambda a: np.ascontiguousarray(a.swapaxes(1, 2)))):
+        np.testing.assert_allclose(product.linear(place(x), w, w[0], axis), place(x @ w + w[0]), atol=1e-12)
+        dw = product.linear_kernel_grad(place(x), place(g), axis)
+        np.testing.assert_allclose(dw, np.einsum("nlc,nlf->cf", x, g), atol=1e-10)
+        np.testing.assert_allclose(product.sum_but(place(g), axis % 3), g.sum((0, 1)), atol=1e-10)
     set_num_threads(before)
 
 

@@ -31,7 +31,7 @@ def forward(x: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     if _by_products(y, geometry, layout):
         toeplitz.forward(_ncl(x, layout), w, _ncl(y, layout), geometry)
     else:
-        windows.forward(x, w, y, geometry, layout)
+        windows.forward(_nlc(x, layout), w, _nlc(y, layout), geometry)
     return y
 
 
@@ -45,7 +45,7 @@ def input_grad(g: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     if _by_products(g, geometry, layout):
         toeplitz.input_grad(_ncl(g, layout), w, _ncl(dx, layout), geometry)
     else:
-        windows.input_grad(g, w, dx, geometry, layout)
+        windows.input_grad(_nlc(g, layout), w, _nlc(dx, layout), geometry)
     return dx
 
 
@@ -55,7 +55,7 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry, layout: str) -> Array:
         return cuda.kernel_grad(x, g, geometry, layout)
     if _by_products(g, geometry, layout):
         return toeplitz.kernel_grad(_ncl(x, layout), _ncl(g, layout), geometry)
-    return windows.kernel_grad(x, g, geometry, layout)
+    return windows.kernel_grad(_nlc(x, layout), _nlc(g, layout), geometry)
 
 
 def _by_products(y: Array, geometry: Geometry, layout: str) -> bool:
@@ -69,3 +69,8 @@ def _by_products(y: Array, geometry: Geometry, layout: str) -> bool:
 def _ncl(x: Array, layout: str) -> Array:
     """The view (N, C, L) of x."""
     return x.swapaxes(1, 2) if layout == "NLC" else x
+
+
+def _nlc(x: Array, layout: str) -> Array:
+    """The view (N, L, C) of x."""
+    return x if layout == "NLC" else x.swapaxes(1, 2)

@@ -11,7 +11,8 @@ and the two companions are those of the matrix product:
 
 That is m*s*B multiplications an output in place of K, but products make them about seven times as fast as a sum over
 windows does. Each channel has matrices of its own, so time must lie side by side: tiles of the arrays are copied into
-blocks, channels last in runs of B steps, which stays within the cache lines that it touches.
+blocks, channels last in runs of B steps, which stays within the cache lines that it touches. The first blocks of all
+sequences come first, then all second ones, and so on: what one product takes and makes are then neighboring rows.
 
 An infinity or NaN in x reaches the whole blocks of outputs that see it: zero times infinity is NaN.
 """
@@ -42,8 +43,8 @@ def blocks(geometry: Geometry) -> int:
 def cost(geometry: Geometry) -> float:
     """About how many nanoseconds one output takes on one core."""
     m, s = blocks(geometry), geometry.stride
-    garbage = 1 + (m - 1) * STEPS * geometry.dilation / max(geometry.out_length, 1)
-    return garbage * m * (s * STEPS * _PRODUCT + _BLOCK) + s * _INPUT + _OUTPUT
+    steps = max(-(-geometry.out_length // geometry.dilation), 1)  # of one phase; the last block may reach further
+    return _blocks_of(steps, STEPS) * STEPS / steps * m * (s * STEPS * _PRODUCT + _BLOCK) + s * _INPUT + _OUTPUT
 
 
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -52,11 +53,11 @@ def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     matrices = _matrices(w, geometry, y.dtype)
 
     def tile(phase: Geometry, x: Array, y: Array, c: slice) -> None:
-        inputs = _filled("inputs", x, phase.padding[0], _pitch(phase), width, y.dtype)
-        rows = len(inputs) - (m - 1)  # those between two sequences mix both, and are not read
-        outputs = _rows(y, "outputs", len(inputs), y.shape[1] * STEPS)
-        _summed([inputs[i : i + rows] for i in range(m)], matrices[c], outputs[:rows])
-        _drain(outputs, y, 0, _pitch(phase), STEPS)
+        count, made = len(x), _blocks_of(phase.out_length, STEPS)
+        inputs = _filled("inputs", x, phase.padding[0], made + m - 1, width, y.dtype)
+        outputs = _rows(y, "outputs", made * count, y.shape[1] * STEPS)
+        _summed([inputs[i * count : (i + made) * count] for i in range(m)], matrices[c], outputs)
+        _drain(outputs, y, 0, made, STEPS)
 
     _over_tiles(tile, x, y, geometry)
 
@@ -67,11 +68,13 @@ def input_grad(g: Array, w: Array, dx: Array, geometry: Geometry) -> None:
     matrices = _matrices(w, geometry, dx.dtype, transposed=True)
 
     def tile(phase: Geometry, dx: Array, g: Array, c: slice) -> None:
-        outputs = _filled("outputs", g, (m - 1) * STEPS, _pitch(phase), STEPS, dx.dtype, m - 1)
-        rows = len(outputs) - (m - 1)
-        inputs = _rows(dx, "inputs", rows, dx.shape[1] * width)
-        _summed([outputs[m - 1 - i : m - 1 - i + rows] for i in range(m)], matrices[c], inputs)
-        _drain(inputs, dx, phase.padding[0], _pitch(phase), width)
+        count, before = len(dx), phase.padding[0]
+        first = before // width  # the blocks before hold no inputs
+        made = _blocks_of(before + dx.shape[2], width) - first
+        outputs = _filled("outputs", g, (m - 1 - first) * STEPS, made + m - 1, STEPS, dx.dtype)
+        inputs = _rows(dx, "inputs", made * count, dx.shape[1] * width)
+        _summed([outputs[i * count : (i + made) * count] for i in reversed(range(m))], matrices[c], inputs)
+        _drain(inputs, dx, before - first * width, made, width)
 
     _over_tiles(tile, dx, g, geometry)
 
@@ -85,13 +88,14 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
     dw = xp.zeros((geometry.taps, channels, multiplier), dtype)
 
     def tile(phase: Geometry, x: Array, g: Array, c: slice) -> tuple[slice, Array]:
-        inputs = _filled("inputs", x, phase.padding[0], _pitch(phase), width, dtype)
-        outputs = _filled("outputs", g, 0, _pitch(phase), STEPS, dtype)
-        rows = len(inputs) - (m - 1)
+        made = _blocks_of(phase.out_length, STEPS)
+        inputs = _filled("inputs", x, phase.padding[0], made + m - 1, width, dtype)
+        outputs = _filled("outputs", g, 0, made, STEPS, dtype)
         matrices = xp.empty((x.shape[1], m, width, multiplier * STEPS), dtype)
-        right = _by_channel(outputs[:rows], x.shape[1])
+        right = _by_channel(outputs, x.shape[1])
         for i in range(m):
-            xp.matmul(_by_channel(inputs[i : i + rows], x.shape[1]).swapaxes(1, 2), right, out=matrices[:, i])
+            left = _by_channel(inputs[i * len(x) : i * len(x) + len(outputs)], x.shape[1])
+            xp.matmul(left.swapaxes(1, 2), right, out=matrices[:, i])
         return c, _diagonals(matrices, geometry, multiplier).sum(axis=3).transpose(1, 0, 2)
 
     for c, part in _over_tiles(tile, x, g, geometry):
@@ -99,9 +103,9 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
     return dw
 
 
-def _pitch(geometry: Geometry) -> int:
-    """How many blocks one sequence takes: those of its outputs, and m - 1 more for the last window."""
-    return -(-geometry.out_length // STEPS) + blocks(geometry) - 1
+def _blocks_of(steps: int, width: int) -> int:
+    """How many blocks hold so many steps."""
+    return -(-steps // width)
 
 
 def _over_tiles(tile: Callable[..., Any], x: Array, y: Array, geometry: Geometry) -> list[Any]:
@@ -113,7 +117,8 @@ def _over_tiles(tile: Callable[..., Any], x: Array, y: Array, geometry: Geometry
     phases = list(geometry.phases())
     work = y.size * cost(geometry) / 1e3
     threads = parallel.parts(count * channels, work)
-    bytes_of_one = _pitch(phases[0][0]) * STEPS * max(geometry.stride, multiplier) * x.itemsize
+    pitch = _blocks_of(phases[0][0].out_length, STEPS) + blocks(geometry) - 1
+    bytes_of_one = pitch * STEPS * max(geometry.stride, multiplier) * x.itemsize
     groups = min(channels, -(-bytes_of_one * channels // _TILE))  # of channels
     batches = -(-count * bytes_of_one * channels // (groups * _TILE))
     batches = min(count, -(-batches // threads) * threads)  # as many for each thread
@@ -180,27 +185,25 @@ def _by_channel(rows: Array, channels: int) -> Array:
 def _summed(terms: list[Array], matrices: Array, out: Array) -> None:
     """Write sum_i terms[i] W_i, channel by channel, into the rows ``out``; ``matrices`` (C, m, ..., ...) are W."""
     xp, channels = array_module(out), len(matrices)
-    term = out
     for i, rows in enumerate(terms):
+        term = _rows(out, "term", len(out), out.shape[1] - _APART) if i else out
         xp.matmul(_by_channel(rows, channels), matrices[:, i], out=_by_channel(term, channels))
         if i:
             out += term
-        else:
-            term = _rows(out, "term", len(out), out.shape[1] - _APART)
 
 
-def _filled(name: str, x: Array, offset: int, pitch: int, width: int, dtype: Any, more: int = 0) -> Array:
-    """x (N, C, L) in N*pitch + ``more`` rows of blocks of ``width`` steps: each sequence from step ``offset`` of its
-    blocks on, and zeros elsewhere.
+def _filled(name: str, x: Array, offset: int, pitch: int, width: int, dtype: Any) -> Array:
+    """x (N, C, L) in rows of blocks of ``width`` steps, ``pitch`` blocks for each sequence: its first step is step
+    ``offset`` of its blocks, and zeros are elsewhere.
     """
-    count, channels, length = x.shape
-    rows = _rows(x, name, count * pitch + more, channels * width, dtype)
-    rows[count * pitch :] = 0
-    sequences = _sequences(rows, count, channels, pitch)
-    length = max(0, min(length, pitch * width - offset))
+    count, channels = x.shape[:2]
+    x, offset = x[:, :, max(-offset, 0) :], max(offset, 0)
+    rows = _rows(x, name, pitch * count, channels * width, dtype)
+    sequences = _sequences(rows, count, channels)
+    inside = max(0, min(x.shape[2], pitch * width - offset))
     sequences[:, : offset // width + 1] = 0
-    sequences[:, (offset + length) // width :] = 0
-    for block, steps in _pieces(sequences, x, offset, length):
+    sequences[:, (offset + inside) // width :] = 0
+    for block, steps in _pieces(sequences, x, offset, inside):
         block[...] = steps
     return rows
 
@@ -208,17 +211,17 @@ def _filled(name: str, x: Array, offset: int, pitch: int, width: int, dtype: Any
 def _drain(rows: Array, x: Array, offset: int, pitch: int, width: int) -> None:
     """Read x (N, C, L) from rows in which it stands as `_filled` has it; zeros beyond the blocks."""
     count, channels, length = x.shape
-    sequences = _sequences(rows, count, channels, pitch)
     inside = max(0, min(length, pitch * width - offset))
     x[:, :, inside:] = 0
-    for block, steps in _pieces(sequences, x, offset, inside):
+    for block, steps in _pieces(_sequences(rows, count, channels), x, offset, inside):
         steps[...] = block
 
 
-def _sequences(rows: Array, count: int, channels: int, pitch: int) -> Array:
+def _sequences(rows: Array, count: int, channels: int) -> Array:
     """The view (N, pitch, C, width) of rows of blocks."""
     length = rows.shape[1] - _APART
-    return rows[: count * pitch, :length].reshape(count, pitch, channels, length // channels)
+    view = rows[:, :length].reshape(len(rows) // count, count, channels, length // channels)
+    return view.swapaxes(0, 1)
 
 
 def _pieces(sequences: Array, x: Array, offset: int, length: int) -> Iterator[tuple[Array, Array]]:

@@ -2,201 +2,266 @@
 
 Each kernel multiplies and sums over a strided *view* of all windows: ``einsum`` runs that as a fused
 multiply-accumulate without temporaries. ``optimize`` stays off: it would go through a slower path. What makes it fast
-is a long innermost loop, over elements that lie side by side in memory: see `_convolve` and `_correlate`. The batch is
-split over the cores; where zeros must be put around the input, each core's part goes in tiles that stay in its cache,
-and where they touch few of the windows, only those see a copy. A multiplier is channels repeated.
+is a long innermost loop, over elements that lie side by side in memory: see `_sum` and `_correlate`.
+
+The work goes in tiles that stay in the cache. A tile sees a view of its inputs where their channels lie side by side,
+and otherwise a copy with the channels last: where zeros must be put around them, where a multiplier repeats channels,
+and where time lies side by side, unless it is long.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from minigrad.backend import Array, array_module, device_of
 from minigrad.kernels import parallel
 from minigrad.kernels.geometry import Geometry
-from minigrad.kernels.layout import channel_axis, shaped, time_axis
 from minigrad.kernels.scratch import scratch
 
 _BLOCK = 1024  # elements of an innermost loop of the convolution: long enough to pay for its start, short for the cache
 _LONG_BLOCK = 8192  # likewise of the kernel gradient, which sums over blocks
-_TILE = 1 << 20  # bytes of input that one tile of the batch takes
-_LONG = 256  # windows from which few at the ends are worth sums of their own
+_TILE = 1 << 21  # bytes of input that one tile takes
+_LONG = 256  # windows from which few at the ends are worth tiles of their own
 
-# Nanoseconds on one core: a multiply-add, one with a stride, the start of a loop over time, one output.
-_SUM, _STRIDED, _LOOP, _OUTPUT = 0.16, 0.25, 8.0, 1.2
+# Nanoseconds on one core: a multiply-add, one with a stride, what an output takes more where time lies side by side.
+_SUM, _STRIDED, _IN_TIME, _COPIED = 0.16, 0.25, 0.5, 0.9
 
 
 def cost(geometry: Geometry, layout: str) -> float:
     """About how many nanoseconds one output takes on one core."""
-    each = _SUM if geometry.stride == 1 else _STRIDED
+    each = geometry.taps * (_SUM if geometry.stride == 1 else _STRIDED)
     if layout == "NLC":
-        return geometry.taps * each
-    return geometry.taps * (each + _LOOP / max(geometry.out_length, 1)) + _OUTPUT
+        return each
+    return each + (_IN_TIME if geometry.length >= _LONG and geometry.stride == 1 else _COPIED)
 
 
-def forward(x: Array, w: Array, y: Array, geometry: Geometry, layout: str) -> None:
-    """Write the convolution of x with w (K, C, M) into y, in the given layout."""
+def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
+    """Write the convolution of x (N, L, C) with w (K, C, M) into y (N, T, C*M); any of them may be a view."""
     taps, channels, multiplier = w.shape
-    flat = w.reshape(taps, channels * multiplier)
     s, d = geometry.stride, geometry.dilation
+    kernel = _repeated(w.reshape(taps, channels * multiplier), y.shape[1], y.dtype)
+    in_time = _in_time(x, s)
 
-    def part(n: slice) -> None:
-        for rows, steps, seen in _seen(x, n, -geometry.padding[0], geometry.out_length, s, geometry.span, layout):
-            _convolve(_repeated(seen, multiplier, layout), flat, s, d, _along(y[rows], steps, layout), layout)
+    def tile(tile: Tile) -> None:
+        seen = _seen(x, tile.sequences, tile.inputs, "inputs", kernel.dtype, multiplier, in_time)
+        _write(seen, kernel, s, d, y[tile.sequences, tile.windows], 1)
 
-    _over_batch(part, x, y.size * cost(geometry, layout))
+    _over_tiles(tile, x, -geometry.padding[0], y, taps, s, d)
 
 
-def input_grad(g: Array, w: Array, dx: Array, geometry: Geometry, layout: str) -> None:
-    """Write dPhi/dx into dx, in the given layout, for g and w (K, C, M).
+def input_grad(g: Array, w: Array, dx: Array, geometry: Geometry) -> None:
+    """Write dPhi/dx into dx (N, L, C), for g (N, T, C*M) and w (K, C, M).
 
     The inputs fall into s phases, l + p = s*q + r. Into a phase flow only the taps with d*k = r (mod s), an
     arithmetic progression; so each phase is an ordinary convolution of g with part of the flipped kernel.
     """
-    xp = array_module(g)
     taps, channels, multiplier = w.shape
     s, d, before = geometry.stride, geometry.dilation, geometry.padding[0]
     flat = w.reshape(taps, channels * multiplier)
-    step = d // math.gcd(s, d)
-
-    def part(n: slice) -> None:
-        for phase in range(s):
-            members = [k for k in range(taps) if d * k % s == phase][::-1]
-            first = (phase - before) % s  # the first input of this phase
-            target = _along(dx, slice(first, None, s), layout)
-            count = target.shape[time_axis(layout)]
-            if not members or not count:
-                target[n] = 0
-                continue
-            start = (first + before) // s - d * members[0] // s  # the first t that the last tap looks at
-            for rows, steps, seen in _seen(g, n, start, count, 1, step * (len(members) - 1) + 1, layout):
-                out = _along(target[rows], steps, layout)
-                if multiplier == 1:
-                    _convolve(seen, flat[members], 1, step, out, layout)
-                    continue
-                length = out.shape[time_axis(layout)]
-                apart = xp.empty(shaped(len(out), length, channels * multiplier, layout), dx.dtype)
-                _convolve(seen, flat[members], 1, step, apart, layout)
-                out[...] = 0
-                for m in range(multiplier):
-                    out += apart[..., m::multiplier] if layout == "NLC" else apart[:, m::multiplier]
-
-    _over_batch(part, g, g.size * cost(geometry, layout))
+    apart = s // math.gcd(s, d)  # the distance of the taps of a phase
+    for phase in range(s):
+        first = (phase - before) % s  # the first input of this phase
+        target = dx[:, first::s]
+        last = next((k for k in reversed(range(taps)) if d * k % s == phase), None)
+        if last is None or not target.shape[1]:
+            target[...] = 0
+            continue
+        start = (first + before - d * last) // s  # the first step of g that the last tap looks at
+        _input_grad_of_phase(g, flat[last::-apart], multiplier, target, start, d * apart // s)
 
 
-def kernel_grad(x: Array, g: Array, geometry: Geometry, layout: str) -> Array:
-    """dPhi/dw (K, C, M), for x and g in the given layout."""
+def _input_grad_of_phase(g: Array, flipped: Array, multiplier: int, dx: Array, start: int, dilation: int) -> None:
+    """Write dx[n, q, c] = sum_{j,m} g[n, start + q + dilation * j, c*M + m] * flipped[j, c*M + m]."""
+    kernel = _repeated(flipped, dx.shape[1], dx.dtype)
+    in_time = multiplier == 1 and _in_time(g, 1)
+
+    def tile(tile: Tile) -> None:
+        seen = _seen(g, tile.sequences, tile.inputs, "inputs", kernel.dtype, 1, in_time)
+        _write(seen, kernel, 1, dilation, dx[tile.sequences, tile.windows], multiplier)
+
+    _over_tiles(tile, g, start, dx, len(flipped), 1, dilation)
+
+
+def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
+    """dPhi/dw (K, C, M), for x (N, L, C) and g (N, T, C*M)."""
     xp = array_module(x)
-    channels = x.shape[channel_axis(layout)]
-    total = g.shape[channel_axis(layout)]
+    channels, total = x.shape[2], g.shape[2]
     multiplier = total // max(channels, 1)
-    s, d = geometry.stride, geometry.dilation
+    dtype = xp.result_type(x, g)
+    in_time = _in_time(x, geometry.stride)
 
-    def part(n: slice) -> Array:
-        dw = xp.zeros((geometry.taps, total), xp.result_type(x, g))
-        for rows, steps, seen in _seen(x, n, -geometry.padding[0], geometry.out_length, s, geometry.span, layout):
-            given = _along(g[rows], steps, layout)
-            dw += _correlate(_repeated(seen, multiplier, layout), given, geometry.taps, s, d, layout)
-        return dw
+    def tile(tile: Tile) -> Array:
+        seen = _seen(x, tile.sequences, tile.inputs, "inputs", dtype, multiplier, in_time)
+        given = _seen(g, tile.sequences, tile.windows, "outputs", dtype, 1, not _adjacent(seen))
+        return _correlate(seen, given, geometry.taps, geometry.stride, geometry.dilation)
 
-    dw = sum(_over_batch(part, x, g.size * cost(geometry, layout)))
+    dw = xp.zeros((geometry.taps, total), dtype)
+    for part in _over_tiles(tile, x, -geometry.padding[0], g, geometry.taps, geometry.stride, geometry.dilation):
+        dw += part
     return dw.reshape(geometry.taps, channels, multiplier)
 
 
-def windows(x: Array, taps: int, stride: int, dilation: int, count: int, layout: str) -> Array:
-    """A view of all windows, no copy: (K, N, T, C), or (K, N, C, T) for the layout NCL."""
-    axis = time_axis(layout)
-    step = x.strides[axis]
-    shape, strides = list(x.shape), list(x.strides)
-    shape[axis], strides[axis] = count, stride * step
-    return _strided(x, [taps, *shape], [dilation * step, *strides])
+def windows(x: Array, taps: int, stride: int, dilation: int, count: int) -> Array:
+    """A view of all windows of x (N, L, C), no copy: (K, N, T, C)."""
+    row, step, item = x.strides
+    return _strided(x, (taps, len(x), count, x.shape[2]), (dilation * step, row, stride * step, item))
 
 
-def _over_batch(part: Any, x: Array, nanoseconds: float) -> list[Any]:
-    """The results of ``part`` for slices of the batch, one for each core."""
+class Tile(NamedTuple):
+    """Some windows of some sequences, and the steps that they see, of which some may lie beyond the ends."""
+
+    sequences: slice
+    windows: slice
+    inputs: slice
+
+
+@functools.lru_cache(maxsize=1024)  # training sees the same few shapes at every step
+def _tiles(
+    batch: int, length: int, start: int, count: int, stride: int, span: int, most: int, threads: int
+) -> list[Tile]:
+    """Cover the ``count`` windows of ``batch`` sequences, the first of which begins at step ``start``, with tiles that
+    see at most about ``most`` steps.
+
+    Where the sequences are long and few windows reach over their ends, these have tiles of their own: all others then
+    need no copy.
+    """
+    first = min(max(-(start // stride), 0), count)
+    last = min(max((length - span - start) // stride + 1, first), count)
+    ends = (0, first, last, count) if count >= _LONG and last - first > 0.8 * count else (0, count)
+    tiles = []
+    for a, b in pairwise(ends):
+        if a == b:
+            continue
+        some = max(1, min(batch, most // (stride * (b - a - 1) + span)))
+        parts = -(-batch // some)
+        parts = min(batch, -(-parts // threads) * threads)  # as many for each thread
+        some = -(-batch // parts)
+        pieces = max(-(-threads // parts), 1 if some > 1 else -(-stride * (b - a) // most))
+        steps = -(-(b - a) // pieces)
+        for n in range(0, batch, some):
+            for t in range(a, b, steps):
+                windows = slice(t, min(t + steps, b))
+                begin = start + stride * t
+                inputs = slice(begin, begin + stride * (windows.stop - t - 1) + span)
+                tiles.append(Tile(slice(n, n + some), windows, inputs))
+    return tiles
+
+
+def _over_tiles(
+    tile: Callable[[Tile], Any], x: Array, start: int, y: Array, taps: int, stride: int, dilation: int
+) -> list[Any]:
+    """The results of ``tile`` for all windows of x (N, L, C), the first of which begins at step ``start``, split over
+    the cores. y (N, T, C*M) has an output for each.
+    """
+    batch, count, channels = y.shape
+    if not y.size:
+        return []
+    work = max(x.size, y.size) * taps * _SUM / 1e3
+    threads = parallel.parts(batch * count, work)
+    most = _TILE // (max(channels, x.shape[2]) * x.itemsize) or 1
     if device_of(x) != "cpu":
-        return [part(slice(0, len(x)))]
-    return parallel.over(part, len(x), nanoseconds / 1e3)
+        most, threads = batch * x.shape[1] * count, 1  # one tile
+    tiles = _tiles(batch, x.shape[1], start, count, stride, dilation * (taps - 1) + 1, most, threads)
+    if threads == 1:
+        return [tile(one) for one in tiles]
+    results = parallel.over(lambda part: [tile(one) for one in tiles[part]], len(tiles), work)
+    return [result for part in results for result in part]
 
 
 def _seen(
-    x: Array, n: slice, start: int, count: int, stride: int, span: int, layout: str
-) -> Iterator[tuple[slice, slice, Array]]:
-    """Cover the ``count`` windows of the sequences ``n``, the first of which begins at step ``start``.
+    x: Array, sequences: slice, steps: slice, name: str, dtype: Any, multiplier: int = 1, in_time: bool = False
+) -> Array:
+    """Some steps of some sequences, each channel M times, (N, S, C*M), and zeros where x has no such steps.
 
-    Gives slices of the sequences and of the windows, and the inputs that these windows see, zeros where x has none: a
-    view of x for most windows, if only few reach over its ends; otherwise copies of as many sequences as fit the cache.
+    A view of x if it can be, else a copy in the scratch ``name``. In both the channels lie side by side, or in a view
+    the steps, if ``in_time`` allows that.
     """
-    length = x.shape[time_axis(layout)]
-    first = min(max(-(start // stride), 0), count)
-    last = min(max((length - span - start) // stride + 1, first), count)
-    if count >= _LONG and last - first > 0.8 * count:
-        pieces = [(n, slice(a, b)) for a, b in ((0, first), (first, last), (last, count)) if a < b]
-    else:
-        rows = max(1, _TILE * len(x) // max(x.nbytes, 1) if device_of(x) == "cpu" else len(x))
-        pieces = [(slice(i, min(i + rows, n.stop)), slice(0, count)) for i in range(n.start, n.stop, rows)]
-    for rows, steps in pieces:
-        begin = start + stride * steps.start
-        yield rows, steps, _fit(x[rows], -begin, begin + stride * (steps.stop - steps.start - 1) + span, layout)
+    begin, stop = max(steps.start, 0), min(steps.stop, x.shape[1])
+    inside = x[sequences, begin : max(begin, stop)]
+    whole = begin == steps.start and stop == steps.stop
+    if whole and multiplier == 1 and x.dtype == dtype and (in_time or _adjacent(x)):
+        return inside
+    count, length, channels = inside.shape
+    total = steps.stop - steps.start
+    copy = scratch(x, name, (count, total, channels, multiplier), dtype)
+    before = min(begin - steps.start, total)
+    if before:
+        copy[:, :before] = 0
+    if before + length < total:
+        copy[:, before + length :] = 0
+    for m in range(multiplier):
+        copy[:, before : before + length, :, m] = inside
+    return copy.reshape(count, total, channels * multiplier)
 
 
-def _along(x: Array, steps: slice, layout: str) -> Array:
-    """Some steps of x."""
-    return x[:, steps] if layout == "NLC" else x[:, :, steps]
+def _adjacent(x: Array) -> bool:
+    """Whether the channels of x (N, L, C) lie side by side in memory."""
+    return bool(x.strides[2] == x.itemsize)
 
 
-def _convolve(x: Array, w: Array, stride: int, dilation: int, y: Array, layout: str) -> None:
+def _in_time(x: Array, stride: int) -> bool:
+    """Whether the steps of x (N, L, C) lie side by side, enough of them for loops over time."""
+    return bool(x.strides[1] == x.itemsize and x.shape[1] >= _LONG and stride == 1)
+
+
+def _side_by_side(x: Array) -> bool:
+    """Whether the steps of x (N, L, C) and their channels lie side by side in memory."""
+    return _adjacent(x) and bool(x.strides[1] == x.itemsize * x.shape[2])
+
+
+def _repeated(w: Array, steps: int, dtype: Any) -> Array:
+    """The kernels w (K, C) once for each step of a block, (K, B*C)."""
+    taps, channels = w.shape
+    block = max(1, min(steps, _BLOCK // max(channels, 1)))
+    repeated = array_module(w).empty((taps, block, channels), dtype)
+    repeated[...] = w[:, None]
+    return repeated.reshape(taps, block * channels)
+
+
+def _write(x: Array, w: Array, stride: int, dilation: int, y: Array, summed: int) -> None:
+    """Write the convolution of x (N, S, C) with w (K, B*C) into y (N, T, C/M), the sum of each M channels."""
+    if summed == 1 and (_adjacent(y) or not _adjacent(x)):
+        _sum(x, w, stride, dilation, y)
+        return
+    apart = scratch(y, "outputs", (len(y), y.shape[1], x.shape[2]), w.dtype)
+    _sum(x, w, stride, dilation, apart)
+    y[...] = apart[:, :, ::summed]
+    for m in range(1, summed):
+        y += apart[:, :, m::summed]
+
+
+def _sum(x: Array, w: Array, stride: int, dilation: int, y: Array) -> None:
     """Write y[n, t, c] = sum_k x[n, s*t + d*k, c] * w[k, c]: the kernel of kernels.
 
-    Channels last, the steps of a block and their channels lie side by side, so a whole block of B steps is one
-    innermost loop of B*C elements against w repeated B times. Channels first, time lies side by side; with dilation 1
-    the taps do too, and einsum would take them for the innermost loop: a copy shifted by one step keeps them apart.
+    The steps of a block and their channels lie side by side, so a whole block of B steps is one innermost loop of B*C
+    elements against w repeated B times. Where time lies side by side the loop is over time; since ``einsum`` would
+    rather loop over taps that are one step apart, even and odd ones are then summed by themselves.
     """
-    taps, channels = w.shape
-    axis = time_axis(layout)
-    steps = y.shape[axis]
-    block = min(steps, _BLOCK // max(channels, 1))
-    if layout == "NLC" and stride == 1 and block > 1 and _side_by_side(x) and _side_by_side(y):
-        repeated = array_module(x).tile(w, (1, block))
-        for part, width in _in_blocks(steps, block):
+    taps, steps, channels = len(w), y.shape[1], x.shape[2]
+    if stride == 1 and w.shape[1] > channels and _side_by_side(x) and _side_by_side(y):
+        for part, width in _in_blocks(steps, w.shape[1] // channels):
             seen = _windows_in_blocks(x, part, taps, dilation, width)
-            _einsum("kntj,kj->ntj", seen, repeated[:, : width * channels], _in_width(y[:, part], width))
-    elif layout == "NLC":
-        _einsum("kntc,kc->ntc", windows(x, taps, stride, dilation, steps, layout), w, y)
-    elif dilation == 1 and stride == 1 and taps > 1:
-        _einsum("ijnct,ijc->nct", *_pairs(x, w, steps), y)
+            _einsum("kntj,kj->ntj", seen, w[:, : width * channels], _in_width(y[:, part], width))
+    elif dilation == 1 and taps > 1 and not _adjacent(x):
+        _sum(x, w[::2], 1, 2, y)
+        odd = scratch(y, "odd", (len(y), channels, steps)).swapaxes(1, 2)
+        _sum(x[:, 1:], w[1::2], 1, 2, odd)
+        y += odd
     else:
-        _einsum("knct,kc->nct", windows(x, taps, stride, dilation, steps, layout), w, y)
+        _einsum("kntc,kc->ntc", windows(x, taps, stride, dilation, steps), w[:, :channels], y)
 
 
-def _pairs(x: Array, w: Array, steps: int) -> tuple[Array, Array]:
-    """Windows and taps as (2, K/2, ...): tap 2j + i is tap j of a copy shifted by i, two steps apart."""
+def _correlate(x: Array, g: Array, taps: int, stride: int, dilation: int) -> Array:
+    """dw[k, c] = sum_{n,t} x[n, s*t + d*k, c] * g[n, t, c], summed over blocks as in `_sum`."""
     xp = array_module(x)
-    taps, channels = w.shape
-    half = -(-taps // 2)
-    both = xp.zeros((2, *x.shape[:2], x.shape[2] + 2), x.dtype)
-    both[0, :, :, :-2] = x
-    both[1, :, :, :-3] = x[:, :, 1:]
-    view = _strided(
-        both, [2, half, *x.shape[:2], steps], [both.strides[0], 2 * both.strides[3], *both.strides[1:]]
-    )
-    paired = xp.zeros((half, 2, channels), w.dtype)
-    paired.reshape(2 * half, channels)[:taps] = w
-    return view, paired.transpose(1, 0, 2)
-
-
-def _correlate(x: Array, g: Array, taps: int, stride: int, dilation: int, layout: str) -> Array:
-    """dw[k, c] = sum_{n,t} x[n, s*t + d*k, c] * g[n, t, c], summed over blocks as in `_convolve`."""
-    xp, axis = array_module(x), time_axis(layout)
-    steps = g.shape[axis]
-    if layout == "NCL":
-        return xp.einsum("knct,nct->kc", windows(x, taps, stride, dilation, steps, layout), g)
-    channels = g.shape[2]
+    steps, channels = g.shape[1:]
     block = min(steps, _LONG_BLOCK // max(channels, 1))
     if stride > 1 or block <= 1 or not (_side_by_side(x) and _side_by_side(g)):
-        return xp.einsum("kntc,ntc->kc", windows(x, taps, stride, dilation, steps, layout), g)
+        return xp.einsum("kntc,ntc->kc", windows(x, taps, stride, dilation, steps), g)
     total = 0
     for part, width in _in_blocks(steps, block):
         seen = _windows_in_blocks(x, part, taps, dilation, width)
@@ -220,17 +285,11 @@ def _in_width(x: Array, width: int) -> Array:
 def _windows_in_blocks(x: Array, steps: slice, taps: int, dilation: int, width: int) -> Array:
     """The view (K, N, blocks, width * C) of the windows that begin at ``steps`` of x (N, L, C)."""
     row, step, item = x.strides
-    count = (steps.stop - steps.start) // width
-    shape, strides = [taps, len(x), count, width * x.shape[2]], [dilation * step, row, width * step, item]
-    return _strided(x[:, steps.start :] if steps.start else x, shape, strides)
+    shape = (taps, len(x), (steps.stop - steps.start) // width, width * x.shape[2])
+    return _strided(x[:, steps.start :] if steps.start else x, shape, (dilation * step, row, width * step, item))
 
 
-def _side_by_side(x: Array) -> bool:
-    """Whether the steps of x (N, L, C) and their channels lie side by side in memory."""
-    return bool(x.strides[2] == x.itemsize and x.strides[1] == x.itemsize * x.shape[2])
-
-
-def _strided(x: Array, shape: list[int], strides: list[int]) -> Array:
+def _strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     xp = array_module(x)
     if device_of(x) == "cpu" and x.flags.c_contiguous:
         return xp.ndarray(shape, x.dtype, x, 0, strides)  # the same, in a sixth of the time
@@ -243,26 +302,3 @@ def _einsum(subscripts: str, a: Array, b: Array, out: Array) -> None:
         xp.einsum(subscripts, a, b, out=out)
     else:  # CuPy's einsum takes no out
         out[...] = xp.einsum(subscripts, a, b)
-
-
-def _repeated(x: Array, multiplier: int, layout: str) -> Array:
-    """Each channel M times, one after the other."""
-    return x if multiplier == 1 else x.repeat(multiplier, axis=channel_axis(layout))
-
-
-def _fit(x: Array, before: int, stop: int, layout: str) -> Array:
-    """The steps from -before to stop of x: zeros where x has none, a view where nothing must be added."""
-    axis = time_axis(layout)
-    length = x.shape[axis]
-    lead: Any = (slice(None),) * axis
-    inside = slice(max(-before, 0), max(min(stop, length), 0))
-    if before <= 0 and stop <= length:
-        return x[(*lead, inside)]
-    shape = list(x.shape)
-    shape[axis] = before + stop
-    padded = scratch(x, "padded", shape)
-    first, last = inside.start + before, max(inside.stop, inside.start) + before
-    padded[(*lead, slice(0, first))] = 0
-    padded[(*lead, slice(first, last))] = x[(*lead, inside)] if last > first else 0
-    padded[(*lead, slice(last, None))] = 0
-    return padded

@@ -45,11 +45,11 @@ def unfold(
     """
     xp = array_module(x)
     geometry = _geometry("unfold", x, taps, stride, dilation, padding, layout)
-    widths = [(0, 0)] * 3
-    widths[time_axis(layout)] = padding
-    padded = xp.pad(x, widths) if any(padding) else x
-    view = windows(padded, taps, stride, dilation, geometry.out_length, layout)
-    return xp.ascontiguousarray(view.transpose((1, 2, 0, 3) if layout == "NLC" else (1, 3, 0, 2)))
+    if layout == "NCL":
+        x = x.transpose(0, 2, 1)
+    padded = xp.pad(x, ((0, 0), padding, (0, 0))) if any(padding) else x
+    view = windows(padded, taps, stride, dilation, geometry.out_length)
+    return xp.ascontiguousarray(view.transpose(1, 2, 0, 3))
 
 
 @op

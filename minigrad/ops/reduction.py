@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from minigrad.backend import Array, array_module
-from minigrad.kernels.product import sum_rows
+from minigrad.kernels.product import sum_but
 from minigrad.ops.elementwise import exp
 from minigrad.ops.movement import broadcast_to, reshape
 from minigrad.ops.op import op
@@ -40,8 +40,10 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).sum(axis=0).tolist()
     [4.0, 6.0]
     """
-    if not keepdims and x.size > _MANY and axis == tuple(range(x.ndim - 1)):
-        return sum_rows(x)
+    if x.size > _MANY and not keepdims and isinstance(axis, tuple) and len(axis) == x.ndim - 1:
+        kept = set(range(x.ndim)).difference(axis)
+        if len(kept) == 1:
+            return sum_but(x, kept.pop())
     return x.sum(axis=axis, keepdims=keepdims)
 
 
