@@ -22,7 +22,7 @@ from minigrad.kernels import parallel
 from minigrad.kernels.geometry import Geometry
 from minigrad.kernels.scratch import scratch
 
-_BLOCK = 1024  # elements of an innermost loop of the convolution: long enough to pay for its start, short for the cache
+_BLOCK = 2048  # elements of an innermost loop of the convolution: long enough to pay for its start, short for the cache
 _LONG_BLOCK = 8192  # likewise of the kernel gradient, which sums over blocks
 _TILE = 1 << 21  # bytes of input that one tile takes
 _LONG = 256  # windows from which few at the ends are worth tiles of their own

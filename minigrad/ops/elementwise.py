@@ -13,6 +13,8 @@ from minigrad.backend import Array, array_module, is_inexact
 from minigrad.ops.comparison import where
 from minigrad.ops.op import op
 
+_MANY = 1 << 12  # elements: below, making zeros costs more than it saves
+
 
 @op
 def exp(x: Array) -> Array:
@@ -201,10 +203,14 @@ def relu(x: Array) -> Array:
     [0.0, 2.0]
     """
     xp = array_module(x)
-    return xp.maximum(x, 0) if x.dtype.kind != "c" else xp.where(x.real > 0, x, 0)
+    if x.dtype.kind == "c":
+        return xp.where(x.real > 0, x, 0)
+    if x.size < _MANY:
+        return xp.maximum(x, 0)
+    return xp.maximum(x, xp.zeros(x.shape[1:], x.dtype))  # of two arrays NumPy takes the maximum faster
 
 
-relu.backward(x=lambda g, y: g * (y > 0))
+relu.backward(x=lambda g, y: g * (y > 0).astype(g.dtype))
 
 
 @op

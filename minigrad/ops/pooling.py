@@ -68,8 +68,8 @@ def max_pool1d(x: Array, *, taps: int, stride: int, padding: tuple[int, int] = (
     return y
 
 
-def _picked(x: Array, y: Array, geometry: Geometry, layout: str) -> Iterator[tuple[Any, Any, Array]]:
-    """As `_steps`, with where each tap holds the maximum and no earlier tap did."""
+def _picked(x: Array, y: Array, geometry: Geometry, layout: str, dtype: Any) -> Iterator[tuple[Any, Any, Array]]:
+    """As `_steps`, with 1 where each tap holds the maximum and no earlier tap did, and 0 elsewhere."""
     xp = array_module(x)
     free = xp.ones(y.shape, bool)
     for tap, (seen, at) in enumerate(_steps(geometry, layout)):
@@ -79,7 +79,7 @@ def _picked(x: Array, y: Array, geometry: Geometry, layout: str) -> Iterator[tup
             picked = x[seen] == y[at]
             picked &= free[at]
             free[at] ^= picked
-        yield seen, at, picked
+        yield seen, at, picked.astype(dtype)  # NumPy multiplies by booleans at half the speed
 
 
 @op
@@ -89,7 +89,7 @@ def max_pool1d_scatter(
     """G (like y = max_pool1d(x)) added to where the maxima stand in x: the shape of x."""
     xp = array_module(g)
     dx = xp.zeros(x.shape, g.dtype)
-    for seen, at, picked in _picked(x, y, _geometry(x, taps, stride, padding, layout), layout):
+    for seen, at, picked in _picked(x, y, _geometry(x, taps, stride, padding, layout), layout, g.dtype):
         if stride >= taps:  # each element of x is seen once
             xp.multiply(g[at], picked, out=dx[seen])
         else:
@@ -103,7 +103,7 @@ def max_pool1d_gather(
 ) -> Array:
     """The elements of h (like x) at the positions of the maxima of x: the shape of y = max_pool1d(x)."""
     out = array_module(h).zeros(y.shape, h.dtype)
-    for seen, at, picked in _picked(x, y, _geometry(x, taps, stride, padding, layout), layout):
+    for seen, at, picked in _picked(x, y, _geometry(x, taps, stride, padding, layout), layout, h.dtype):
         out[at] += h[seen] * picked
     return out
 
