@@ -74,17 +74,17 @@ def _cuda() -> ArrayModule:
     return _by_device["cuda"]
 
 
-capturing: ContextVar[bool] = ContextVar("minigrad_capturing", default=False)
+capturing: ContextVar[Any] = ContextVar("minigrad_capturing", default=None)  # the Recording of minigrad.cuda, or None
 
 
 def _not_captured(copy: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A copy between the host and a GPU; a step that is being captured cannot make one, for no replay would."""
 
     def checked(array: Any) -> Any:
-        if capturing.get():
+        if (recording := capturing.get()) is not None and recording.records:
             raise RuntimeError(
-                "capture: the step must not copy between the host and the GPU, as labels, random numbers and .item() "
-                f"do; give such arrays to the step as inputs. Received: a copy of {describe(array)}"
+                "capture: the step must not copy between the host and the GPU, as labels on the host and .item() do; "
+                f"give such arrays to the step as inputs. Received: a copy of {describe(array)}"
             )
         return copy(array)
 

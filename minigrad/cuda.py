@@ -1,17 +1,24 @@
-"""Steps on a GPU recorded once as a CUDA graph: a replay starts all of their kernels by one call.
+"""Whole training steps on a GPU, recorded once as a CUDA graph: a replay starts all of their kernels by one call.
 
-A small step takes longer to start from Python, kernel by kernel, than to compute. `capture` records what a step starts.
+A small step takes longer to start from Python, kernel by kernel, than to compute. `capture` records what it starts:
+forward, loss, gradients, the optimizer's update, running statistics. What the host does in a step is done again before
+every replay (`minigrad.replay`). The graph has memory of its own for variables, which they hold from then on
+(`minigrad.recording`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from minigrad.backend import Array, array_module, at_device_of, capturing, describe, on_gpu
-from minigrad.ops.op import Op, watching
+from minigrad.ops.op import watching
+from minigrad.recording import Recording
+from minigrad.replay import HostNumber, lifted
 from minigrad.tensor import Tensor
-from minigrad.variable import Variable
+
+__all__ = ["Captured", "HostNumber", "capture", "lifted"]
 
 
 class Captured:
@@ -29,27 +36,36 @@ class Captured:
             )
         if isinstance(warmup, bool) or not isinstance(warmup, int) or warmup < 1:
             raise ValueError(f"capture: warmup must be a positive integer. Received: warmup={warmup!r}")
+        if capturing.get() is not None:
+            raise RuntimeError("capture: a step that is being captured must not capture another. Received: such a step")
         self._cupy: Any = array_module(data[0])
-        self._read: dict[Variable, tuple[Array, Any, Any]] = {}
         with at_device_of(data[0]):
             self._inputs = [Tensor(x, requires_grad=x.requires_grad) for x in inputs]
             self._pool = self._cupy.cuda.MemoryPool()  # all that the graph writes to stays its own
-            self._graph, self.outputs = self._recorded(step, warmup)
+            self._recording = Recording(self._cupy, inputs[0].device)
+            try:
+                self._graph, self.outputs = self._recorded(step, warmup)
+            except BaseException:
+                self._recording.undo()
+                raise
 
     def _recorded(self, step: Callable[..., Any], warmup: int) -> tuple[Any, Any]:
-        cuda = self._cupy.cuda
+        cuda, recording = self._cupy.cuda, self._recording
         cuda.get_current_stream().synchronize()  # the inputs are there
         stream = cuda.Stream(non_blocking=True)
         with stream, cuda.using_allocator(self._pool.malloc):
             for _ in range(warmup):  # kernels are compiled, and the pool filled
-                step(*self._inputs)
+                recording.begin()
+                with _under(recording):
+                    step(*self._inputs)
+            recording.settle()
             stream.synchronize()
-            token = capturing.set(True)
             stream.begin_capture()
             try:
-                with watching(self._watch):
+                with _under(recording), self._nothing_from_the_host():
+                    recording.records = True
                     outputs = step(*self._inputs)
-                self._check_unchanged()
+                    recording.close(outputs)
             except BaseException as error:
                 _abandon(stream)
                 if isinstance(error, RuntimeError) and str(error).startswith("capture: "):
@@ -60,29 +76,30 @@ class Captured:
                     "capture: all that the step starts must be kernels: no synchronization, no copy to the host, and "
                     f"no matrix product that CuPy leaves to cuBLAS, which it refuses to capture. Received: {error}"
                 ) from error
-            finally:
-                capturing.reset(token)
-            return stream.end_capture(), outputs
+            graph = stream.end_capture()
+            recording.finish()
+            return graph, outputs
 
-    def _watch(self, op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
-        """Remember the arrays of all variables that the step reads."""
-        for x in inputs:
-            if isinstance(x, Variable) and x not in self._read and on_gpu(x.data):
-                self._read[x] = (x.data, x.node and x.node.birth, x.grad)
-        return op(*inputs, **attributes)
+    @contextmanager
+    def _nothing_from_the_host(self) -> Iterator[None]:
+        """CuPy copies lists to the GPU here and there, by way of memory that it uses again at once: a graph would read
+        there whatever lies there then. So it gets no such memory while the graph is recorded.
+        """
+        default = self._cupy.get_default_pinned_memory_pool().malloc
 
-    def _check_unchanged(self) -> None:
-        for variable, (array, birth, gradient) in self._read.items():
-            if variable.data is not array or (variable.node and variable.node.birth) != birth:
-                raise RuntimeError(
-                    "capture: the step must not assign variables; let it return gradients, and apply them after the "
-                    f"replay. Received: a step that assigns {variable.path!r}"
-                )
-            if variable.grad is not gradient:
-                raise RuntimeError(
-                    "capture: the step must not call backward(), which adds to what was there; let it return "
-                    f"minigrad.grad(loss, weights). Received: a step that adds to the gradient of {variable.path!r}"
-                )
+        def refuse(size: int) -> Any:
+            if capturing.get() is not self._recording:  # another thread
+                return default(size)
+            raise RuntimeError(
+                "capture: the step must not copy from the host to the GPU, as an index that is a list does, or joining "
+                f"more than 8 arrays by CuPy. Received: a copy of {size} bytes"
+            )
+
+        self._cupy.cuda.set_pinned_memory_allocator(refuse)
+        try:
+            yield
+        finally:
+            self._cupy.cuda.set_pinned_memory_allocator(default)
 
     def __call__(self, *inputs: Tensor) -> Any:
         """Copy ``inputs`` into those of the recording, start the graph, and return its outputs.
@@ -90,6 +107,8 @@ class Captured:
         Raises:
             TypeError: inputs that are not Tensors on the GPU of the recording.
             ValueError: another number of inputs, or other shapes or dtypes.
+            RuntimeError: somebody else holds values of a variable that the step would change in place; a variable that
+                has left the GPU.
         """
         if len(inputs) != len(self._inputs):
             raise ValueError(
@@ -104,34 +123,65 @@ class Captured:
                     f"step again for others. Received: {describe(array)} on {inputs[i].device!r}, "
                     f"recorded {describe(own.data)} on {own.device!r}"
                 )
+        homes = self._recording.homes
+        for home in homes:
+            home.check()
         with at_device_of(self._inputs[0].data):
+            self._recording.replay()
+            for home in homes:
+                home.bring()
             for array, own in zip(arrays, self._inputs, strict=True):
                 own.data[...] = array
-            for variable, (array, _, _) in self._read.items():
-                if variable.data is not array:  # assigned since: back to where the graph reads
-                    array[...] = variable.data
-                    variable.data = array
             self._graph.launch()
+        for home in homes:
+            home.changed()
         return self.outputs
 
 
 def capture(step: Callable[..., Any], *inputs: Tensor, warmup: int = 2) -> Captured:
-    """Record what ``step(*inputs)`` starts on the GPU, for replays with other values of the same shapes.
+    """Record a step, up to a whole training step, for replays with other inputs of the same shapes.
 
-    The step first runs ``warmup`` times for real. It must be a function of its inputs and of variables: it returns
-    loss, outputs and gradients (`minigrad.grad`), and an optimizer applies these between replays. Numbers of the host
-    that it uses are those of the recording for ever; random numbers and labels must therefore be inputs.
+    >>> def train(x, labels):
+    ...     loss = loss_of(labels, network(x, training=True))
+    ...     loss.backward()
+    ...     optimizer.step(network.trainable_weights)
+    ...     return loss
+    >>> replay = capture(train, x, labels)  # doctest: +SKIP
+    >>> for x, labels in batches:  # doctest: +SKIP
+    ...     loss = replay(x, labels)
+
+    Replays equal as many calls of the step. The step first runs ``warmup`` times for real; then, and if anything fails,
+    weights, the optimizer's state, running statistics and random streams are put back. What changes from step to step
+    on the host follows: learning rates, counts, and masks of `Dropout` or `Tensor.randn` on the GPU, drawn before every
+    replay. Any other number or array of the host is that of the recording for ever; so is what Python decides.
+
+    Variables that the step reads or changes move to memory of the graph. They can be read and assigned between replays.
+    But a replay changes them in place: while somebody holds values of one without a copy (`Variable.value`, a view, a
+    tape), the next replay refuses.
 
     Args:
-        step: takes Tensors on a GPU, returns Tensors in any order and nesting.
+        step: takes Tensors on a GPU, returns Tensors in lists, tuples and dicts; they come without a history. It may
+            call backward(), if it clears the gradients too, as `Optimizer.step` does.
         inputs: Tensors on one GPU, of the shapes and dtypes of all replays.
 
     Raises:
         TypeError: inputs that are not on one GPU.
-        RuntimeError: a step that copies between host and GPU, synchronizes, assigns variables or calls backward(); or
-            that CuPy cannot capture, as it cannot matrix products.
+        RuntimeError: a step that copies between host and GPU, synchronizes, keeps gradients of backward(), does not do
+            the same at every call, or has an optimizer with ``gradient_accumulation_steps`` or
+            ``ema_overwrite_frequency``; or that CuPy cannot capture, as it cannot products by cuBLAS.
     """
     return Captured(step, inputs, warmup)
+
+
+@contextmanager
+def _under(recording: Recording) -> Iterator[None]:
+    """The step runs under the eyes of the recording."""
+    token = capturing.set(recording)
+    try:
+        with watching(recording.watch):
+            yield
+    finally:
+        capturing.reset(token)
 
 
 def _on_gpu(who: str, i: int, x: Any) -> Array:

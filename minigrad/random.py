@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from minigrad.backend import Array, Generator, host_generator
+from minigrad.backend import Array, Generator, capturing, host_generator, move
 
 _global = host_generator()
 
@@ -44,6 +44,19 @@ def generator(seed: int | Generator | None = None) -> Generator:
 def new_seed() -> int:
     """A seed drawn from the global stream, for an object that wants a stream of its own."""
     return int(_global.integers(2**31))
+
+
+def drawn(draw: Callable[[Generator], Array], seed: int | Generator | None, device: str) -> Array:
+    """What ``draw`` draws on the host from the `generator` of ``seed``, on ``device``.
+
+    In a captured step every replay draws again, from the same stream as a step that is not captured.
+
+    >>> drawn(lambda stream: stream.integers(10, size=3), 0, "cpu").tolist()
+    [8, 6, 5]
+    """
+    if device == "cpu" or (recording := capturing.get()) is None:
+        return move(draw(generator(seed)), device)
+    return recording.drawn(lambda: draw(generator(seed)), generator(seed), device)
 
 
 def bernoulli(stream: Generator, chance: float, shape: Sequence[int]) -> Array:

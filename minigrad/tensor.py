@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any, NoReturn
 
@@ -19,7 +19,7 @@ from minigrad.backend import (
     move,
     to_host,
 )
-from minigrad.random import generator
+from minigrad.random import drawn
 from minigrad.settings import floatx
 
 
@@ -270,8 +270,8 @@ class Tensor(tape.Value):
         *shape: Any, seed: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
     ) -> Tensor:
         """Standard normal numbers, drawn on the host from ``seed`` or from the stream of `set_random_seed`."""
-        array = asarray(generator(seed).standard_normal(_shape(shape)), dtype or floatx())
-        return _created(array, device, requires_grad)
+        lengths = _shape(shape)
+        return _drawn(lambda stream: stream.standard_normal(lengths), seed, dtype, device, requires_grad)
 
     @staticmethod
     def uniform(
@@ -279,8 +279,8 @@ class Tensor(tape.Value):
         requires_grad: bool = False,
     ) -> Tensor:
         """Numbers drawn evenly from [low, high), on the host, as in `randn`."""
-        array = asarray(generator(seed).uniform(low, high, _shape(shape)), dtype or floatx())
-        return _created(array, device, requires_grad)
+        lengths = _shape(shape)
+        return _drawn(lambda stream: stream.uniform(low, high, lengths), seed, dtype, device, requires_grad)
 
     # ------------------------------------------------------------------ operators
 
@@ -512,6 +512,11 @@ def _created(array: Array, device: str, requires_grad: bool) -> Tensor:
     tensor = Tensor._output(move(array, device), None)
     tensor.requires_grad = requires_grad
     return tensor
+
+
+def _drawn(draw: Callable[[Any], Array], seed: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:
+    array = drawn(lambda stream: asarray(draw(stream), dtype or floatx()), seed, device)
+    return _created(array, device, requires_grad)
 
 
 def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from sys import getrefcount
 from typing import Any
 
-from minigrad.backend import Array, asarray, device_of
-from minigrad.tape import Leaf
+from minigrad.backend import Array, asarray, capturing, device_of
 from minigrad.tensor import Tensor
 
 
@@ -70,6 +69,12 @@ class Variable(Tensor):
         """The present value, without a history."""
         return self.detach()
 
+    def detach(self) -> Tensor:
+        """The same values without a history."""
+        if (recording := capturing.get()) is not None:
+            recording.reads(self)
+        return super().detach()
+
     def assign(self, value: Any) -> Variable:
         """Take the values of ``value``; tapes that used the former ones will refuse to go backward.
 
@@ -77,6 +82,12 @@ class Variable(Tensor):
             ValueError: another shape.
             TypeError: another device.
         """
+        data = self.fitting(value)
+        self.hold(data if data is self.data else data.astype(self.dtype))  # astype copies
+        return self
+
+    def fitting(self, value: Any) -> Array:
+        """The array of ``value``, once it is known to fit; its dtype may be another."""
         data = value.data if isinstance(value, Tensor) else asarray(value, like=self.data)
         if data.shape != self.shape:
             raise ValueError(
@@ -88,13 +99,19 @@ class Variable(Tensor):
                 f"assign: the value must be on the device of the variable {self.path!r}; move it with .to(device). "
                 f"Received: value on {device_of(data)!r}, variable on {self.device!r}"
             )
-        self.hold(data if data is self.data else data.astype(self.dtype))  # astype copies
-        return self
+        return data
 
     def hold(self, data: Array) -> None:
         """Take ``data`` itself, of the shape, dtype and device of the variable; nobody else may write to it."""
+        if (recording := capturing.get()) is not None:
+            recording.changes(self)
+        self.take(data)
+
+    def take(self, data: Array) -> None:
+        """`hold`, where a captured step knows already."""
         self.data = data
-        self._changed()
+        if self.node is not None:
+            self.node.born_again()  # type: ignore[union-attr]  # a variable is a leaf
 
     def writable(self) -> Array:
         """The array of the variable for an update in place, to be handed back to `assign`.
@@ -103,7 +120,8 @@ class Variable(Tensor):
         recorded before ever sees other numbers. So it is where the variable itself is a view: who else views that
         memory is not seen here.
         """
-        return self.data if getrefcount(self.data) <= 2 and self.data.base is None else self.data.copy()
+        own = 0 if (recording := capturing.get()) is None else recording.changes(self)  # a captured step holds it too
+        return self.data if getrefcount(self.data) <= 2 + own and self.data.base is None else self.data.copy()
 
     def assign_add(self, value: Any) -> Variable:
         """Add ``value`` to the variable."""
@@ -115,10 +133,8 @@ class Variable(Tensor):
 
     def replace(self, data: Array) -> None:
         """Hold another array of the same shape and dtype, perhaps on another device; the gradient is dropped."""
-        self.hold(data)
+        if (recording := capturing.get()) is not None:
+            recording.moves(self, data)
+        self.take(data)
         if self.node is not None:
             self.grad = None
-
-    def _changed(self) -> None:
-        if isinstance(self.node, Leaf):
-            self.node.born_again()

@@ -22,16 +22,15 @@ LONGER = {"tape.py": 580, "tensor.py": 540}  # the engine, and NumPy's operators
 
 # The floor of each file or folder; a file imports from its own floor and those below.
 FLOORS = {
-    "backend": 0, "settings": 0,
+    "backend": 0, "settings": 0, "replay": 0,
     "kernels": 1, "random": 1,
     "tape": 2,
     "ops": 3, "anomaly": 3,
     "tensor": 4,
     "data": 5, "draw": 5, "functional": 5, "variable": 5, "config": 5,
     "gradcheck": 6, "initializers": 6, "regularizers": 6, "constraints": 6, "activations": 6, "losses": 6, "metrics": 6,
-    "cuda": 6,
     "layers": 7, "models": 7, "optimizers": 7, "plot": 7, "saving": 7, "distributed": 7,
-    "callbacks": 7, "training": 7,
+    "callbacks": 7, "training": 7, "recording": 7, "cuda": 7,
     "__init__": 8,
 }  # fmt: skip
 

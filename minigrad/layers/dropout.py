@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad.backend import array_module
 from minigrad.config import argument
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import SameShape
-from minigrad.random import bernoulli, generator
+from minigrad.random import bernoulli, drawn, generator
 from minigrad.tensor import Tensor
 
 
@@ -64,9 +65,10 @@ class Dropout(SameShape):
             return inputs
         if self.rate == 1:
             return inputs * 0
-        kept = bernoulli(generator(self._stream), 1 - self.rate, self.drawn_shape(inputs.shape))
-        mask = Tensor._output(kept * inputs.dtype.type(1 / (1 - self.rate)), None)
-        return inputs * mask.to(inputs.device)
+        shape = self.drawn_shape(inputs.shape)
+        kept = drawn(lambda stream: bernoulli(stream, 1 - self.rate, shape), self._stream, inputs.device)
+        scale = inputs.dtype.type(1 / (1 - self.rate)).item()
+        return inputs * Tensor._output(array_module(kept).multiply(kept, scale, dtype=inputs.dtype), None)
 
     def drawn_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in which zeros are drawn."""

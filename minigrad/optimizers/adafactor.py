@@ -9,7 +9,13 @@ from minigrad.backend import Array, array_module, filled_like
 from minigrad.config import argument, boolean, number
 from minigrad.optimizers.formulas import lerp
 from minigrad.optimizers.optimizer import Optimizer
+from minigrad.replay import lifted
 from minigrad.variable import Variable
+
+
+@lifted
+def _bounded(learning_rate: float, t: int) -> float:
+    return min(learning_rate, 1 / math.sqrt(t))
 
 
 def _rms(array: Array) -> Array:
@@ -55,4 +61,4 @@ class Adafactor(Optimizer):
             velocity = (r / r.mean(-1, keepdims=True))[..., None] * c[..., None, :]
         direction = gradient / xp.sqrt(velocity)
         direction /= xp.maximum(_rms(direction) / self.clip_threshold, 1)
-        variable -= xp.maximum(_rms(variable), self.epsilon_2) * min(learning_rate, 1 / math.sqrt(t)) * direction
+        variable -= xp.maximum(_rms(variable), self.epsilon_2) * _bounded(learning_rate, t) * direction

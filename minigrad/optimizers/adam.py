@@ -10,6 +10,7 @@ from minigrad.config import argument, boolean, number
 from minigrad.optimizers.formulas import lerp, norm
 from minigrad.optimizers.joint import Group
 from minigrad.optimizers.optimizer import Optimizer
+from minigrad.replay import each_time, host_number, lifted
 from minigrad.variable import Variable
 
 
@@ -27,6 +28,7 @@ class Moments(Optimizer):
         lerp(velocity, gradient * gradient, 1 - self.beta_2)
 
 
+@lifted
 def corrected_rate(learning_rate: float, t: int, beta_1: float, beta_2: float) -> float:
     """The learning rate with both moments' bias corrected: what they lack in step t, since they start from 0."""
     return learning_rate * math.sqrt(1 - beta_2**t) / (1 - beta_1**t)
@@ -122,14 +124,17 @@ class Nadam(Moments):
     def _mu(self, t: int) -> float:
         return self.beta_1 * (1 - 0.5 * 0.96**t)
 
+    def _multiply(self) -> None:
+        self._u_product.assign(self._u_product.item() * self._mu(self.iterations + 1))
+
     def _update(self, gradients: list[Array], groups: list[Group], learning_rate: float) -> None:
-        self._u_product.assign(self._u_product.item() * self._mu(self.iterations + 1))  # once for all variables
+        each_time(self._multiply)  # once for all variables
         super()._update(gradients, groups, learning_rate)
 
     def update_step(
         self, gradient: Array, variable: Array, learning_rate: float, momentum: Array, velocity: Array
     ) -> None:
-        t, u = self.iterations + 1, self._u_product.item()
+        t, u = self.iterations + 1, host_number(self._u_product.item)
         mu, mu_next = self._mu(t), self._mu(t + 1)
         self.gather(gradient, momentum, velocity)
         ahead = mu_next / (1 - u * mu_next) * momentum + (1 - mu) / (1 - u) * gradient

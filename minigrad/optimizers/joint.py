@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from operator import is_
 from sys import getrefcount
 from typing import NamedTuple
 
-from minigrad.backend import Array, array_module
+from minigrad.backend import Array, array_module, capturing
+from minigrad.tensor import Tensor
 from minigrad.variable import Variable
 
 
@@ -23,7 +25,14 @@ def joined(arrays: Sequence[Array]) -> Array:
     """The numbers of the arrays in one row; an only array as it is."""
     if len(arrays) == 1:
         return arrays[0]
-    return array_module(arrays[0]).concatenate([array.reshape(-1) for array in arrays])
+    xp, rows = array_module(arrays[0]), [array.reshape(-1) for array in arrays]
+    if capturing.get() is None:
+        return xp.concatenate(rows)
+    ends = list(accumulate((len(row) for row in rows), initial=0))  # CuPy joins more than 8 by a list from the host
+    whole = xp.empty((ends[-1],), arrays[0].dtype)
+    for (a, b), row in zip(pairwise(ends), rows, strict=True):
+        whole[a:b] = row
+    return whole
 
 
 class Joint:
@@ -41,20 +50,53 @@ class Joint:
 
     def _current(self) -> bool:
         """Whether the variables still hold the views."""
-        return bool(self._views) and all(v.data is a for v, a in zip(self.variables, self._views, strict=True))
+        return bool(self._views) and all(map(is_, [variable.data for variable in self.variables], self._views))
+
+    def holds(self, array: Array) -> bool:
+        """Whether this very array has the present values."""
+        if len(self.variables) == 1:
+            return self.variables[0].data is array
+        return self._current() and self._row[0] is array
+
+    def unshared(self, kept: list[Array]) -> bool:
+        """Whether nobody holds the array in the list ``kept`` but this list, the variables, and, if it is theirs, the
+        row here with its views.
+        """
+        if len(self.variables) == 1:
+            return _holders(kept) == [_ONE + (self.variables[0].data is kept[0])]
+        if not self._row or self._row[0] is not kept[0]:
+            return _holders(kept) == [_ONE]
+        count = len(self._views)  # the row is held here and by each view, a view here and by its variable
+        views = [_ONE + held for held in map(is_, [variable.data for variable in self.variables], self._views)]
+        return _holders(kept) == [_ONE + count + (kept is not self._row)] and _holders(self._views) == views
+
+    def copy_to(self, array: Array) -> None:
+        """Let ``array``, as long as the row, have the present values."""
+        if self.holds(array):
+            return
+        if len(self.variables) > 1 and self._current():
+            array[...] = self._row[0]
+            return
+        own = self._views if self._row and self._row[0] is array else self.parts(array)
+        for part, variable in zip(own, self.variables, strict=True):
+            if variable.data is not part:
+                part[...] = variable.data
 
     def data(self) -> Array:
         """The array, for reading."""
+        if (recording := capturing.get()) is not None:
+            for variable in self.variables:
+                recording.reads(variable)
         return self._row[0] if self._current() else joined([variable.data for variable in self.variables])
 
     def writable(self) -> Array:
         """The array for an update in place, to be handed back to `assign`."""
         if len(self.variables) == 1:
             return self.variables[0].writable()
-        if self._current():  # the row is held here and by each view, a view here and by its variable
-            count = len(self._views)
-            if _holders(self._row) == [_ONE + count] and _holders(self._views) == [_ONE + 1] * count:
-                return self._row[0]
+        recording = capturing.get()
+        kept = self._row if recording is None else recording.changes_row(self) or self._row
+        if self._current() and self.unshared(kept):
+            return self._row[0]
         return joined([variable.data for variable in self.variables])
 
     def assign(self, array: Array) -> None:
@@ -64,8 +106,20 @@ class Joint:
             return
         if not self._row or array is not self._row[0]:
             self._row, self._views = [array], self.parts(array)
+        if (recording := capturing.get()) is not None:
+            recording.changes_row(self)
         for variable, view in zip(self.variables, self._views, strict=True):
-            variable.hold(view)
+            variable.take(view)
+
+    def project(self) -> None:
+        """Let the constraints of the variables bring them to where they belong."""
+        if all(variable.constraint is None for variable in self.variables):
+            return
+        array = self.writable()
+        for part, variable in zip(self.parts(array), self.variables, strict=True):
+            if variable.constraint is not None:
+                part[...] = variable.fitting(variable.constraint(Tensor._output(part, None)))
+        self.assign(array)
 
     def parts(self, array: Array) -> list[Array]:
         """The part of each variable, in its shape."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from minigrad.backend import Array, array_module
 from minigrad.config import argument, boolean, number, positive
+from minigrad.ops import matmul
 from minigrad.optimizers.adam import corrected_rate
 from minigrad.optimizers.arguments import number_or_none
 from minigrad.optimizers.formulas import lerp, norm
@@ -88,6 +89,6 @@ class Muon(Optimizer):
         x = g / (norm([g]) + 1e-7)
         x = x.T if g.shape[0] > g.shape[1] else x
         for _ in range(self.ns_steps):
-            a = x @ x.T
-            x = self.muon_a * x + (self.muon_b * a + self.muon_c * a @ a) @ x
+            a = matmul(x, x.T)
+            x = self.muon_a * x + matmul(self.muon_b * a + matmul(self.muon_c * a, a), x)
         return x.T if g.shape[0] > g.shape[1] else x

@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from minigrad.backend import Array, array_module, asarray, describe, device_of, filled_like
+from minigrad.backend import Array, array_module, asarray, capturing, describe, device_of, filled_like
 from minigrad.kernels import parallel
 from minigrad.optimizers.formulas import lerp, norm, shrink
 from minigrad.optimizers.joint import Group, Joint, joined
 from minigrad.optimizers.state import OptimizerState, check_variables
+from minigrad.replay import each_time, lifted
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
 
@@ -75,6 +76,7 @@ class Optimizer(OptimizerState):
             ValueError: no gradient at all, a wrong shape, a variable that was not there at the first call.
             TypeError: a gradient on another device, or not of numbers.
         """
+        self._check_capture()
         gradients, variables = self._checked(list(grads), trainable_variables)
         if not gradients:
             return
@@ -95,10 +97,9 @@ class Optimizer(OptimizerState):
             self._update(gradients, groups, learning_rate)
         if self.use_ema:
             self._average()
-        for variable in variables:
-            if variable.constraint is not None:
-                variable.assign(variable.constraint(variable.value))
-        self._iterations.assign(self._iterations.item() + 1)
+        for group in groups:
+            group.weights.project()
+        each_time(self._count)
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> Variable:
         """`apply` for pairs of a gradient and its variable; returns the count of calls."""
@@ -149,6 +150,17 @@ class Optimizer(OptimizerState):
                 variable.assign(self._model_variables_moving_average[i])
 
     # ------------------------------------------------------------------ the parts of the recipe, in its order
+
+    def _check_capture(self) -> None:
+        """Some steps of these are other steps than most: a captured step would always be the same."""
+        if capturing.get() is None:
+            return
+        for name in ("gradient_accumulation_steps", "ema_overwrite_frequency"):
+            if getattr(self, name):
+                raise RuntimeError(
+                    f"capture: the optimizer must do the same in every step; with {name} it does more at some than at "
+                    f"others. Received: {type(self).__name__}({name}={getattr(self, name)})"
+                )
 
     def _checked(self, grads: list[Any], given: Iterable[Variable] | None) -> tuple[list[Array], list[Variable]]:
         """The gradients that exist, as arrays that fit, and their variables."""
@@ -275,13 +287,19 @@ class Optimizer(OptimizerState):
 
     def _average(self) -> None:
         """Move the averages towards the variables, at first all the way; at times the variables onto the averages."""
-        weight = 1 - self.ema_momentum if self.iterations else 1.0
+        weight = _share(self.iterations, self.ema_momentum)
         for group in self._groups_of(self._trainable_variables):
             array = group.averages.writable()
             lerp(array, group.weights.data(), weight)
             group.averages.assign(array)
         if self.ema_overwrite_frequency and (self.iterations + 1) % self.ema_overwrite_frequency == 0:
             self.finalize_variable_values(self._trainable_variables)
+
+
+@lifted
+def _share(count: int, momentum: float) -> float:
+    """How far an average moves: at first all the way."""
+    return 1 - momentum if count else 1.0
 
 
 def _fitted(gradient: Any, variable: Variable) -> Array:

@@ -10,6 +10,7 @@ from minigrad.backend import Array, asarray, filled_like, move
 from minigrad.config import plain
 from minigrad.optimizers.arguments import OptimizerArguments
 from minigrad.optimizers.schedules import LearningRateSchedule
+from minigrad.replay import host_number
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
 
@@ -49,7 +50,8 @@ class OptimizerState(OptimizerArguments):
 
         The gradient must stay as it is. ``self.iterations + 1`` counts the updates from 1. A rule that treats each
         number by itself may say ``elementwise = True`` beside: then it is given many small variables in one row, and
-        large ones piece by piece.
+        large ones piece by piece. In a step that `minigrad.cuda.capture` records, the learning rate and the count are
+        numbers for arithmetic alone; other functions of them are to be `minigrad.cuda.lifted`.
         """
         raise NotImplementedError(
             f"{type(self).__name__}.update_step: must be written by the subclass. Received: no update_step()"
@@ -64,7 +66,13 @@ class OptimizerState(OptimizerArguments):
     @property
     def iterations(self) -> int:
         """How many updates were made."""
+        return host_number(self._present_iterations)
+
+    def _present_iterations(self) -> int:
         return self._iterations.item() // (self.gradient_accumulation_steps or 1)
+
+    def _count(self) -> None:
+        self._iterations.assign(self._iterations.item() + 1)
 
     @property
     def learning_rate(self) -> float:
@@ -73,9 +81,7 @@ class OptimizerState(OptimizerArguments):
         Raises:
             TypeError: set to a number where a schedule decides.
         """
-        if isinstance(self._learning_rate, LearningRateSchedule):
-            return float(self._learning_rate(self._iterations.item()))
-        return float(self._learning_rate() if callable(self._learning_rate) else self._learning_rate)
+        return host_number(self._present_rate)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
@@ -91,6 +97,11 @@ class OptimizerState(OptimizerArguments):
             self._learning_rate.assign(float(value))
         else:
             self._learning_rate = Variable(float(value), "float64", trainable=False, name="learning_rate")
+
+    def _present_rate(self) -> float:
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            return float(self._learning_rate(self._iterations.item()))
+        return float(self._learning_rate() if callable(self._learning_rate) else self._learning_rate)
 
     def get_config(self) -> dict[str, Any]:
         rate = self._learning_rate
