@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from minigrad.backend import Array, array_types, move, on_gpu
+from minigrad.backend import Array, array_types, device_of, move, on_gpu
 from minigrad.ops.op import Op
 from minigrad.optimizers.joint import Joint, joined
 from minigrad.replay import HostLog
@@ -48,8 +48,12 @@ class Home:
             raise RuntimeError(
                 "captured step: nobody else may hold values that the replay changes in place; copy them, with .numpy() "
                 "or Tensor(variable), or let go of them, and call networks for their outputs alone within no_grad(). "
-                f"Received: values held of one of {[variable.path for variable in self.joint.variables]}"
+                f"Received: held values of {self._names()}"
             )
+
+    def _names(self) -> str:
+        first, *others = (repr(variable.path) for variable in self.joint.variables)
+        return f"{first}, or of {len(others)} variables that lie in one row with it" if others else first
 
     def bring(self) -> None:
         """Bring values that were assigned to where the graph reads."""
@@ -122,10 +126,12 @@ class Recording(HostLog):
         return home.kept if home.joint is row and row.holds(home.kept[0]) else []
 
     def moves(self, variable: Variable, data: Array) -> None:
-        """A variable goes to another device, as an optimizer's state follows the weights at its first step there."""
-        if self.records:
+        """A variable is replaced; perhaps on another device, as state follows the weights at the first step there."""
+        if device_of(data) == variable.device:
+            self.changes(variable)
+        elif self.records:
             self._refuse_other(variable)
-        if variable in self._saved:
+        elif variable in self._saved:
             self._saved[variable] = data
 
     def _refuse_other(self, variable: Variable) -> NoReturn:
@@ -198,7 +204,7 @@ class Recording(HostLog):
                 raise RuntimeError(
                     "capture: the step must find no gradients, and clear those that backward() leaves, as the step() "
                     "of an optimizer does; or ask minigrad.grad(loss, weights). Received: a step with a gradient of "
-                    f"{leaf.path if isinstance(leaf, Variable) else leaf!r}"
+                    f"{getattr(leaf, 'path', 'an input')!r}"
                 )
         for home in self.homes:
             home.joint.copy_to(home.kept[0])

@@ -13,6 +13,7 @@ import operator
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
+from weakref import ref
 
 from minigrad.backend import Array, Generator, array_types, asarray, capturing, device_of, move
 
@@ -47,9 +48,9 @@ def lifted(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def lift(*arguments: Any) -> Any:
         for argument in arguments:
-            if type(argument) is HostNumber:
-                return argument.log.derived(function, arguments)
-        return function(*arguments)
+            if type(argument) is HostNumber and (log := argument.log()) is not None:
+                return log.derived(function, arguments)
+        return function(*_now(arguments))
 
     return lift
 
@@ -61,14 +62,14 @@ class HostNumber:
     host cannot ask what it is, since the answer would hold for one replay alone; when the step is captured, it can.
     """
 
-    __slots__ = ("arguments", "function", "log", "value")
+    __slots__ = ("_log", "arguments", "function", "value")
     __array_ufunc__ = None  # NumPy's scalars leave the work to it
     __hash__ = object.__hash__
 
     def __init__(
         self, log: HostLog, function: Callable[..., Any] | None, arguments: tuple[Any, ...], value: Any
     ) -> None:
-        self.log = log
+        self._log = ref(log)
         self.function = function  # of the arguments; None for a number that the host was asked for, the value
         self.arguments = arguments
         self.value = value
@@ -77,7 +78,12 @@ class HostNumber:
         """What it is in the coming replay."""
         if self.function is None:
             return self.value
-        return self.function(*(a.now() if type(a) is HostNumber else a for a in self.arguments))
+        return self.function(*_now(self.arguments))
+
+    def log(self) -> HostLog | None:
+        """The log of the step, while it is captured and depends on what this is."""
+        recording: HostLog | None = capturing.get()
+        return None if recording is None or recording.acting or recording is not self._log() else recording
 
     def known(self) -> Any:
         """What it is, for the host.
@@ -85,7 +91,7 @@ class HostNumber:
         Raises:
             RuntimeError: the step is being captured.
         """
-        if capturing.get() is self.log and not self.log.acting:
+        if self.log() is not None:
             raise RuntimeError(
                 "capture: the step must not depend on what a number of the host is that changes from step to step, as "
                 "the learning rate and the count of an optimizer do: formulas of + - * / ** may contain it, and "
@@ -108,25 +114,31 @@ class HostNumber:
     def __repr__(self) -> str:
         return f"HostNumber({self.now()})"
 
-    def __neg__(self) -> HostNumber:
-        return self.log.derived(operator.neg, (self,))
+    def __neg__(self) -> Any:
+        return -1 * self
 
-    def __abs__(self) -> HostNumber:
-        return self.log.derived(abs, (self,))
+    def __abs__(self) -> Any:
+        return lifted(abs)(self)
+
+
+def _now(arguments: tuple[Any, ...]) -> list[Any]:
+    """The arguments as plain numbers."""
+    return [a.now() if type(a) is HostNumber else a for a in arguments]
 
 
 def _install_arithmetic(name: str) -> None:
     """An operator between a HostNumber and a number or an array, on either side."""
     function = getattr(operator, name)
+    of_numbers = lifted(function)
 
     def combine(number: HostNumber, other: Any, swapped: bool) -> Any:
-        first: Any = number
-        if type(other) in array_types:
-            first = number.log.place(number, other.dtype)
-        elif not isinstance(other, (Real, HostNumber)):
+        if isinstance(other, (Real, HostNumber)):
+            return of_numbers(other, number) if swapped else of_numbers(number, other)
+        if type(other) not in array_types:
             return NotImplemented
-        pair = (other, first) if swapped else (first, other)
-        return function(*pair) if first is not number else number.log.derived(function, pair)
+        log = number.log()
+        place = number.now() if log is None else log.place(number, other.dtype)
+        return function(other, place) if swapped else function(place, other)
 
     setattr(HostNumber, f"__{name}__", lambda self, other: combine(self, other, False))
     setattr(HostNumber, f"__r{name}__", lambda self, other: combine(self, other, True))

@@ -1,17 +1,24 @@
-"""A CuPy of which only as much is there as minigrad touches, and which writes down what it is told."""
+"""A CuPy that computes by NumPy on arrays which only CuPy's functions understand, and which records and replays.
+
+It is as strict as CuPy where minigrad could go wrong: the host gets no number while a stream is captured, memory from
+the host is asked of the pinned allocator, an operation in a capture computes nothing until the graph is launched, and
+memory that nobody holds any more is spoiled.
+"""
 
 from __future__ import annotations
 
+import operator
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 
 from minigrad import backend
+from minigrad.kernels import cuda, depthwise
 
 
 class FakeDevice:
@@ -31,33 +38,186 @@ class FakeDevice:
 
 
 class FakeArray:
-    """An array on a GPU: host numbers, a device and an address."""
+    """An array on a GPU: host numbers, a device and an address. Views hold the array whose memory they show."""
 
-    def __init__(self, host: np.ndarray, device: int = 0) -> None:
+    __array_ufunc__ = None
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, host: np.ndarray, device: int = 0, base: FakeArray | None = None, owns: bool = False) -> None:
         self.host = host
         self.device = FakeDevice(device)
         self.data = SimpleNamespace(ptr=0x7F00_0000_0010 + device)
+        self.base = base
+        self.owns = owns
+
+    def __del__(self) -> None:
+        if self.owns:
+            _spoil(self.host)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.host, name)
+        if name.startswith("__") or name == "host":
+            raise AttributeError(name)
+        found = getattr(self.host, name)
+        if name in ("item", "tolist"):
+            _the_host_asks(name)
+            return found
+        if callable(found):
+            return lambda *args, **named: kernel(_method(name), self, *args, **named)
+        return kernel(operator.attrgetter(name), self) if isinstance(found, np.ndarray) else found
 
-    def __setitem__(self, index: Any, value: FakeArray) -> None:
-        self.host[index] = value.host
+    def __array__(self, *args: Any, **named: Any) -> NoReturn:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
 
-    def astype(self, dtype: Any) -> FakeArray:
-        return FakeArray(self.host.astype(dtype), self.device.id)
+    def __len__(self) -> int:
+        return len(self.host)
 
-    def __mul__(self, other: Any) -> FakeArray:
-        return self._kernel(np.multiply, other)
+    def __bool__(self) -> bool:
+        _the_host_asks("bool")
+        return bool(self.host)
 
-    def __add__(self, other: Any) -> FakeArray:
-        return self._kernel(np.add, other)
+    def __float__(self) -> float:
+        _the_host_asks("float")
+        return float(self.host)
 
-    def _kernel(self, function: Any, other: Any) -> FakeArray:
-        """What runs at once, or at every replay of the recording."""
-        result = FakeArray(np.zeros_like(self.host), self.device.id)
-        FakeStream.start(lambda: function(self.host, getattr(other, "host", other), out=result.host))
+    def __int__(self) -> int:
+        _the_host_asks("int")
+        return int(self.host)
+
+    def __getitem__(self, index: Any) -> FakeArray:
+        for part in index if isinstance(index, tuple) else (index,):
+            if isinstance(part, (list, np.ndarray)):
+                _from_host(np.asarray(part))
+        return kernel(operator.getitem, self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        host, place, number = self.host, bare(index), bare(value)  # a graph holds memory, not arrays
+        FakeStream.start(lambda: host.__setitem__(place, number))
+
+
+def _method(name: str) -> Callable[..., Any]:
+    return lambda host, *args, **named: getattr(host, name)(*args, **named)
+
+
+def _spoil(host: np.ndarray) -> None:
+    """Fill memory with what nobody may read."""
+    if host.flags.writeable:
+        host.fill(np.nan if host.dtype.kind in "fc" else 77)
+
+
+def bare(value: Any) -> Any:
+    """NumPy's arrays in the place of fakes; NumPy's own are refused."""
+    if isinstance(value, FakeArray):
+        return value.host
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"Unsupported type {type(value)}")
+    if isinstance(value, (list, tuple)):
+        return type(value)(bare(part) for part in value)
+    return value
+
+
+def _fakes(values: Any) -> Iterator[FakeArray]:
+    for value in values:
+        if isinstance(value, FakeArray):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _fakes(value)
+
+
+def kernel(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """What runs at once, or at every replay of the recording; views are no kernels."""
+    given = list(_fakes((*args, *named.values())))
+    device = given[0].device.id if given else FakeDevice().id
+    if any(array.device.id != device for array in given):
+        raise ValueError("Array device must be same as the current device")
+    hosts, options = bare(list(args)), {name: bare(value) for name, value in named.items()}
+
+    def compute() -> Any:
+        with np.errstate(all="ignore"):  # what is recorded computes with what happens to be there
+            return function(*hosts, **options)
+
+    if "out" in named:
+        FakeStream.start(compute)
+        return named["out"]
+    result = compute()
+    if not isinstance(result, (np.ndarray, np.generic)):
         return result
+    for array in given:
+        if isinstance(result, np.ndarray) and result.base is not None and np.shares_memory(result, array.host):
+            return FakeArray(result, device, array if array.base is None else array.base)
+        if result is array.host:
+            return array
+    made = FakeArray(np.array(result), device, owns=True)
+    if FakeStream.recording is not None:
+        _spoil(made.host)
+        host = made.host
+        FakeStream.start(lambda: host.__setitem__(..., compute()))
+    return made
+
+
+BOTH_SIDES = "add sub mul truediv floordiv mod pow matmul and or xor"
+ONE_SIDE = "neg abs invert eq ne lt le gt ge"
+IN_PLACE = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide}
+
+
+def _install(name: str, function: Any, swapped: bool = False, in_place: bool = False) -> None:
+    def operate(self: FakeArray, *others: Any) -> Any:
+        if any(not isinstance(other, FakeArray) and getattr(other, "__array_ufunc__", 0) is None for other in others):
+            return NotImplemented  # as CuPy leaves the work to what NumPy's functions must not touch
+        operands = (*others, self) if swapped else (self, *others)
+        return kernel(function, *operands, out=self) if in_place else kernel(function, *operands)
+
+    setattr(FakeArray, f"__{name}__", operate)
+
+
+for _name in f"{BOTH_SIDES} {ONE_SIDE}".split():
+    _install(_name, getattr(operator, f"__{_name}__"))
+for _name in BOTH_SIDES.split():
+    _install(f"r{_name}", getattr(operator, f"__{_name}__"), swapped=True)
+for _name, _ufunc in IN_PLACE.items():
+    _install(f"i{_name}", _ufunc, in_place=True)
+
+
+class Copies:
+    """How often the host asked, and what was copied to the GPU, by shape."""
+
+    to_host: list[str] = []
+    to_device: list[tuple[int, ...]] = []
+
+    @classmethod
+    def clear(cls) -> None:
+        cls.to_host.clear()
+        cls.to_device.clear()
+
+
+def _the_host_asks(how: str) -> None:
+    if FakeStream.recording is not None:
+        raise RuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
+    Copies.to_host.append(how)
+
+
+def _from_host(host: np.ndarray) -> FakeArray:
+    Pinned.allocate(host.nbytes)
+    Copies.to_device.append(host.shape)
+    return FakeArray(np.array(host), FakeDevice().id, owns=True)
+
+
+def _to_host(array: FakeArray) -> np.ndarray:
+    _the_host_asks("asnumpy")
+    return array.host.copy()
+
+
+class Pinned:
+    """Where CuPy gets the host's memory for copies to the GPU."""
+
+    @staticmethod
+    def malloc(size: int) -> str:
+        return f"{size} bytes"
+
+    allocate: Callable[[int], Any] = malloc
+
+    @classmethod
+    def set(cls, allocate: Callable[[int], Any]) -> None:
+        cls.allocate = staticmethod(allocate)  # type: ignore[assignment]
 
 
 class FakeStream:
@@ -107,8 +267,34 @@ class FakeGraph:
             kernel()
 
 
+def _concatenate(arrays: list[FakeArray], axis: int = 0) -> Any:
+    if len(arrays) > 8:  # by a list of addresses
+        Pinned.allocate(8 * len(arrays))
+    return kernel(np.concatenate, arrays, axis)
+
+
+def _empty(shape: Any, dtype: Any = float) -> FakeArray:
+    made = FakeArray(np.empty(shape, dtype), FakeDevice().id, owns=True)
+    _spoil(made.host)
+    return made
+
+
+def _asarray(value: Any) -> FakeArray:
+    return value if isinstance(value, FakeArray) else _from_host(np.asarray(value))
+
+
+class FakeCupy(SimpleNamespace):
+    """The module: what is not written down here is NumPy's, as a kernel."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(np, name)
+        if isinstance(found, type) or not callable(found):
+            return found
+        return lambda *args, **named: kernel(found, *args, **named)
+
+
 def fake_cupy() -> Any:
-    """CuPy as far as minigrad's backend knows it."""
+    """CuPy as far as minigrad knows it."""
     told: dict[str, Any] = {"modules": []}
 
     class RawModule:
@@ -120,23 +306,20 @@ def fake_cupy() -> Any:
 
     linalg = SimpleNamespace(COMPUTE_TYPE_DEFAULT=1, COMPUTE_TYPE_TF32=7)
     runtime = SimpleNamespace(getDeviceCount=lambda: 2, getDeviceProperties=lambda i: {"name": f"GPU {i}".encode()})
-    return SimpleNamespace(
+    return FakeCupy(
         told=told, __version__="14.2.0", ndarray=FakeArray, RawModule=RawModule,
-        asarray=lambda a: FakeArray(np.array(a), FakeDevice.present[-1]), asnumpy=lambda a: a.host.copy(),
-        result_type=lambda *arrays: np.result_type(*(a.host for a in arrays)),
-        multiply=lambda a, b: a * b if isinstance(a, FakeArray) else b * a,
-        ones_like=lambda a: FakeArray(np.ones_like(a.host), a.device.id),
-        full_like=lambda a, value: FakeArray(np.full_like(a.host, value), a.device.id),
+        asarray=_asarray, asnumpy=_to_host, empty=_empty, concatenate=_concatenate,
+        get_default_pinned_memory_pool=lambda: Pinned,
         cuda=SimpleNamespace(
             runtime=runtime, nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)), Device=FakeDevice, Stream=FakeStream,
-            MemoryPool=lambda: SimpleNamespace(malloc="malloc of the pool"),
+            MemoryPool=lambda: SimpleNamespace(malloc="malloc of the pool"), set_pinned_memory_allocator=Pinned.set,
             using_allocator=lambda malloc: nullcontext(FakeStream.log.append(f"using {malloc}")),
             get_current_stream=lambda: FakeStream(non_blocking=True),
         ),
         _core=SimpleNamespace(
             _routines_linalg=linalg, set_compute_type=lambda dtype, kind: told.update({f"products of {dtype}": kind}),
         ),
-    )
+    )  # fmt: skip
 
 
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
@@ -146,7 +329,15 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(FakeArray, "__module__", "cupy.fake")
     monkeypatch.setattr(backend, "_by_device", {k: m for k, m in backend._by_device.items() if k != "cuda"})
     monkeypatch.setattr(backend, "_by_type", dict(backend._by_type))
+    monkeypatch.setattr(Pinned, "allocate", staticmethod(Pinned.malloc))
     types = set(backend.array_types)
     yield fake
     backend.array_types.clear()
     backend.array_types.update(types)
+
+
+def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Depthwise convolutions on the fake, by NumPy's kernels."""
+    for name in ("forward", "input_grad", "kernel_grad"):
+        on_host = getattr(depthwise, name)
+        monkeypatch.setattr(cuda, name, lambda *given, on_host=on_host: kernel(on_host, *given))
