@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import Tensor, cuda, grad, ops
+from minigrad import Tensor, cuda, grad, ops, optimizers
+from minigrad.optimizers import schedules
 from minigrad.variable import Variable
 from tests.cuda.fake import FakeArray, FakeStream, installed
+from tests.test_captured_steps import NAMES, batch, training
 
 
 @pytest.fixture
@@ -159,8 +161,53 @@ def test_a_captured_convolution_equals_the_eager_one() -> None:
 
 
 @pytest.mark.gpu
-def test_a_matrix_product_is_refused_with_the_reason() -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_captured_training_equals_eager_training(name: str) -> None:
+    wanted = training(name)
+    expected = [wanted.step(*batch(seed)).item() for seed in range(5)]
+    made = training(name)
+    replay = cuda.capture(made.step, *batch(9))
+    np.testing.assert_allclose([replay(*batch(seed)).item() for seed in range(5)], expected, rtol=1e-3)
+    for a, b in zip(made.network.weights, wanted.network.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-2, atol=1e-3)
+    assert made.optimizer.iterations == 5
+    held = made.network.weights[0].value
+    with pytest.raises(RuntimeError, match="nobody else may hold values"):
+        replay(*batch(5))
+    del held
+    replay(*batch(5))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Lion", "Nadam", "Lamb"])
+def test_captured_updates_equal_eager_ones_to_the_bit(name: str) -> None:
+    random = np.random.default_rng(0)
+    results = []
+    given = [Tensor(random.standard_normal(4).astype("f4"), device="cuda") for _ in range(5)]
+    for captured in (False, True):
+        ws = [Variable(np.full(4, 1 + i, "f4"), device="cuda", name=f"w{i}") for i in range(12)]
+        optimizer = optimizers.deserialize({"class_name": name, "config": {
+            "learning_rate": schedules.CosineDecay(0.1, 10), "weight_decay": 0.01, "use_ema": True,
+        }})  # fmt: skip
+
+        def step(x: Tensor, ws: Any = ws, optimizer: Any = optimizer) -> Tensor:
+            y = x * Tensor.uniform(4, seed=0, device=x.device)
+            optimizer.apply([y * w for w in ws], ws)
+            return y
+
+        made = cuda.capture(step, given[0]) if captured else step
+        results.append([made(x).tolist() for x in given] + [v.tolist() for v in (*ws, *optimizer.variables)])
+    assert results[0] == results[1]
+
+
+@pytest.mark.gpu
+def test_what_a_graph_cannot_repeat_is_refused() -> None:
     x = Tensor(np.ones((4, 4), "f4"), device="cuda")
     with pytest.raises(RuntimeError, match="no matrix product that CuPy leaves to cuBLAS"):
-        cuda.capture(lambda x: x @ x, x)
+        cuda.capture(lambda x: Tensor._output(x.data @ x.data, None), x)
+    with pytest.raises(RuntimeError, match=r"^capture: the step must not copy from the host to the GPU"):
+        cuda.capture(lambda x: Tensor._output(x.data[[0, 1]], None), x)
+    with pytest.raises(RuntimeError, match=r"^capture: all that the step starts must be kernels"):
+        cuda.capture(lambda x: Tensor._output(x.data * float(x.data[0, 0]), None), x)
     assert (x @ x).numpy()[0, 0] == 4.0
+    assert cuda.capture(lambda x: x * 2.0, x)(x).numpy()[0, 0] == 2.0

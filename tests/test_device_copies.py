@@ -73,6 +73,15 @@ def test_labels_on_the_device_need_no_copy() -> None:
     assert copies == ([], [])
 
 
+def test_dropout_copies_a_mask_of_booleans() -> None:
+    x, layer = Tensor(X, device="standin"), layers.Dropout(0.5)
+    with copies_noted() as copies:
+        y = layer(x, training=True)
+    assert copies == ([], ["from_host of (8, 12, 3)"])
+    assert y.dtype == "float32"
+    assert set(np.unique((y / x).numpy().round(3)).tolist()) == {0.0, 2.0}
+
+
 def test_copies_are_noted() -> None:
     x = Tensor([1.0, 2.0], device="standin")
     with copies_noted() as outer, copies_noted() as copies:

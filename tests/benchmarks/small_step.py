@@ -3,9 +3,9 @@
     python -m tests.benchmarks.small_step [--device cpu|cuda] [--peers torch] [--threads 2] [--json FILE]
 
 A step is forward, loss, penalties, backward, Adam and the projection of the depthwise kernels; the batch lies on the
-device. "minigrad captured" replays all but the optimizer as a CUDA graph; where CuPy cannot record it, the reason is
-printed instead. Dropout is left out on both sides, for its masks would be copies from the host in every step. PyTorch
-computes channels first, with its fused Adam. Before anything is timed, the losses of some steps must agree.
+device. "minigrad captured" replays all of it as a CUDA graph; where that cannot be recorded, the reason is printed
+instead. Dropout is left out on both sides: each draws its masks elsewhere. PyTorch computes channels first, with its
+fused Adam. Before anything is timed, the losses of some steps must agree.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, cuda, grad, losses, optimizers
+from minigrad import Tensor, cuda, losses, optimizers
 from minigrad.backend import device_summary, module_for
 from tests.benchmarks import device, timing
 from tests.benchmarks.training import CHECKED, RATE, TASKS, Task, build
@@ -45,18 +45,14 @@ def minigrad(task: Task, weights: list[np.ndarray], where: str, captured: bool =
     trained = network.trainable_weights
     x, labels = (Tensor(array, device=where) for array in batch(task))
 
-    def gradients(x: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def step(x: Tensor, labels: Tensor) -> Tensor:
         loss = loss_of(labels, network(x, training=False)) + sum(network.losses)
-        return loss, grad(loss, trained)
-
-    replay = cuda.capture(gradients, x, labels) if captured else gradients
-
-    def step() -> Tensor:
-        loss, found = replay(x, labels)
-        optimizer.apply(found, trained)
+        loss.backward()
+        optimizer.step(trained)
         return loss
 
-    return step
+    made = cuda.capture(step, x, labels) if captured else step
+    return lambda: made(x, labels)
 
 
 def torch(task: Task, weights: list[np.ndarray], where: str) -> Step:
