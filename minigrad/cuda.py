@@ -42,7 +42,7 @@ class Captured:
         with at_device_of(data[0]):
             self._inputs = [Tensor(x, requires_grad=x.requires_grad) for x in inputs]
             self._pool = self._cupy.cuda.MemoryPool()  # all that the graph writes to stays its own
-            self._recording = Recording(self._cupy, inputs[0].device)
+            self._recording = Recording(self._cupy)
             try:
                 self._graph, self.outputs = self._recorded(step, warmup)
             except BaseException:
@@ -107,9 +107,14 @@ class Captured:
         Raises:
             TypeError: inputs that are not Tensors on the GPU of the recording.
             ValueError: another number of inputs, or other shapes or dtypes.
-            RuntimeError: somebody else holds values of a variable that the step would change in place; a variable that
+            RuntimeError: a replay while a step is captured; somebody else holds values of a variable that the step would change in place; a variable that
                 has left the GPU.
         """
+        if capturing.get() is not None:
+            raise RuntimeError(
+                "captured step: must not be replayed within a step that is being captured; call the step itself there. "
+                "Received: a replay in such a step"
+            )
         if len(inputs) != len(self._inputs):
             raise ValueError(
                 f"captured step: as many inputs as recorded must be given. "

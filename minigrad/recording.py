@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from minigrad.backend import Array, array_types, device_of, move, on_gpu
+from minigrad.backend import Array, array_types, device_of, on_gpu
 from minigrad.ops.op import Op
 from minigrad.optimizers.joint import Joint, joined
 from minigrad.replay import HostLog
@@ -78,10 +78,9 @@ class Home:
 class Recording(HostLog):
     """What a step does to variables, gradients and random streams while it is tried out and recorded."""
 
-    def __init__(self, xp: Any, device: str) -> None:
+    def __init__(self, xp: Any) -> None:
         super().__init__(xp)
         self.homes: list[Home] = []
-        self._device = device
         self._saved: dict[Variable, Array] = {}  # every variable that was touched, as it was
         self._changed: dict[Variable, None] = {}  # those of them that were changed
         self._gradients: dict[Tensor, Tensor | None] = {}  # of leaves, as they were
@@ -165,13 +164,13 @@ class Recording(HostLog):
         rows = [row for row in reversed(self._rows) if all(v in self._saved and on_gpu(v.data) for v in row.variables)]
         for row in rows:
             if len(row.variables) > 1 and not any(v in self._home_of for v in row.variables):
-                whole = joined([self._there(variable) for variable in row.variables])
+                whole = joined([self._saved[variable] for variable in row.variables])
                 self._add(Home(row, whole, True))
-        for variable in self._saved:
+        for variable, array in self._saved.items():
             if not on_gpu(variable.data):
-                variable.hold(self._saved[variable])
+                variable.hold(array)
             elif variable not in self._home_of:
-                self._add(Home(Joint([variable]), self._there(variable).copy(), variable in self._changed))
+                self._add(Home(Joint([variable]), array.copy(), variable in self._changed))
         self._made = {id(variable.data) for variable in self._home_of}
         self._constants.clear()
         self.begin()
@@ -180,9 +179,6 @@ class Recording(HostLog):
         for leaf, gradient in self._gradients.items():
             if leaf.grad is not gradient:
                 leaf.grad = gradient
-
-    def _there(self, variable: Variable) -> Array:
-        return move(self._saved[variable], self._device)
 
     def _add(self, home: Home) -> None:
         home.settle()

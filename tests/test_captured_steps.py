@@ -408,6 +408,9 @@ def test_steps_must_be_the_same_at_every_call() -> None:
             cuda.capture(step, x)
     with pytest.raises(RuntimeError, match="must not capture another"):
         cuda.capture(lambda x: cuda.capture(lambda y: y, x), x)
+    replay = cuda.capture(lambda x: x * w, x)
+    with pytest.raises(RuntimeError, match="must not be replayed within a step that is being captured"):
+        cuda.capture(lambda x: replay(x), x)
     assert (w.item(), counted.item()) == (1.0, 0)
 
 
