@@ -107,8 +107,8 @@ class Captured:
         Raises:
             TypeError: inputs that are not Tensors on the GPU of the recording.
             ValueError: another number of inputs, or other shapes or dtypes.
-            RuntimeError: a replay while a step is captured; somebody else holds values of a variable that the step would change in place; a variable that
-                has left the GPU.
+            RuntimeError: a replay while a step is captured; values of a variable that the replay would change in place,
+                held by somebody else; a variable that has left the GPU.
         """
         if capturing.get() is not None:
             raise RuntimeError(

@@ -115,7 +115,7 @@ class HostNumber:
         return f"HostNumber({self.now()})"
 
     def __neg__(self) -> Any:
-        return -1 * self
+        return lifted(operator.neg)(self)
 
     def __abs__(self) -> Any:
         return lifted(abs)(self)
