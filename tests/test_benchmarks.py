@@ -197,8 +197,8 @@ def test_both_ways_are_measured_beside_what_the_rule_expects(tmp_path: Path) -> 
 
 def test_slope() -> None:
     assert scale.slope({4: 2.0, 8: 8.0, 16: 32.0}) == pytest.approx(2.0)
-    assert list(scale.varied(WORKLOADS[0], "batch")) == [16, 32, 64, 128, 256]
-    assert scale.varied(WORKLOADS[0], "length")[8] == WORKLOADS[0]._replace(length=8)
+    assert list(scale.varied(WORKLOADS[0], "batch")) == [64, 128, 256, 512, 1024]
+    assert scale.varied(WORKLOADS[0], "length")[64] == WORKLOADS[0]._replace(length=64)
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.scale [--threads 2] [--only "MatchboxNet B1"] [--json FILE]
 
-Each is varied alone over four doublings, from a quarter of its published value to four times. The slope is that of the
-line through log(time) over log(N) or log(L): 1 where the time is proportional.
+Each is varied alone over four doublings, from its published value on. The slope is that of the line through log(time)
+over log(N) or log(L): 1 where the time is proportional.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DOUBLINGS = 4
 
 def varied(workload: Workload, what: str) -> dict[int, Workload]:
     """The workload at five values of its ``batch`` or ``length``."""
-    least = max(getattr(workload, what) // 4, 1)
+    least = getattr(workload, what)
     return {least << i: workload._replace(**{what: least << i}) for i in range(DOUBLINGS + 1)}
 
 

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 Step = Callable[[], Any]
 Times = dict[str, list[float]]
 LIBRARIES = ("numpy", "torch", "jax", "keras", "tensorflow", "autograd", "cupy")
-PAUSE = 0.05  # seconds
+WARM_UP = 0.1  # seconds
 OPTIONS = {
     "peers": "the names of other libraries, separated by commas",
     "threads": "how many cores all may use",
@@ -106,8 +106,8 @@ def taken_in_turns(
 ) -> Times:
     """Seconds per step of every contestant in every round, in which it runs for about ``seconds``.
 
-    Before its turn there is a pause and a step that does not count: the threads of the libraries go on spinning for
-    tens of milliseconds after their last product, which would be charged to whoever comes next.
+    A turn begins with steps that do not count: the threads of the libraries go on spinning for tens of milliseconds
+    after their last product, which would be charged to whoever comes next; and a core that was idle is slow at first.
     """
     counts = {}
     for name, step in steps.items():
@@ -116,8 +116,9 @@ def taken_in_turns(
     times: Times = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
-            time.sleep(PAUSE)
-            step()
+            begun = time.perf_counter()
+            while time.perf_counter() - begun < WARM_UP:
+                step()
             times[name].append(clock(step, counts[name]))
     return times
 
