@@ -77,6 +77,13 @@ def _cuda() -> ArrayModule:
 capturing: ContextVar[Any] = ContextVar("minigrad_capturing", default=None)  # the Recording of minigrad.cuda, or None
 
 
+def own_products(*arrays: Array) -> bool:
+    """Whether our own kernel makes products of these arrays: on a GPU while a step is tried out and captured, since
+    CuPy calls no cuBLAS in a capture.
+    """
+    return capturing.get() is not None and any(is_array(array) and on_gpu(array) for array in arrays)
+
+
 def _not_captured(copy: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A copy between the host and a GPU; a step that is being captured cannot make one, for no replay would."""
 

@@ -25,7 +25,7 @@ def test_kernels_equal_those_of_numpy(dtype: str, layout: str) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_long_indices_and_unrolled_taps(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_INT", "_SMALL"):
+    for name in ("INT", "_SMALL"):
         with monkeypatch.context() as patch:
             patch.setattr(cuda, name, 0)
             for case in random_cases(6, {"float32": 8}):

@@ -24,7 +24,7 @@ needs_gxx = pytest.mark.skipif(emulator.compiler() is None, reason="no g++ that 
 @pytest.fixture
 def bend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Case], None]:
     """Makes `minigrad.kernels.cuda` choose as the case says; new arrays are full of NaN."""
-    original = {name: getattr(cuda, name) for name in ("_THREADS", "_FEW_THREADS", "_FILL", "_INT", "_SMALL")}
+    original = {name: getattr(cuda, name) for name in ("_THREADS", "_FEW_THREADS", "_FILL", "INT", "_SMALL")}
 
     def empty(shape: Any, dtype: Any) -> np.ndarray:
         return np.full(shape, np.nan, dtype)
@@ -40,7 +40,7 @@ def bend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Case], None]:
             monkeypatch.setattr(cuda, "_FEW_THREADS", 32)
             monkeypatch.setattr(cuda, "_FILL", 24 * 32)
         if case.long_index:
-            monkeypatch.setattr(cuda, "_INT", 0)
+            monkeypatch.setattr(cuda, "INT", 0)
         if case.unrolled:
             monkeypatch.setattr(cuda, "_SMALL", 0)
 
@@ -59,7 +59,7 @@ class Campaign:
         names: dict[str, set[str]] = {case.dtype: set() for case in self.cases}
         with self.monkeypatch.context() as patch:
             for case in self.cases:
-                patch.setattr(cuda, "_start", lambda launch, *arrays, case=case: names[case.dtype].add(launch.name))
+                patch.setattr(cuda, "start", lambda launch, *arrays, case=case: names[case.dtype].add(launch.name))
                 self.bend(case)
                 for layout in LAYOUTS:
                     results(case, layout, cuda)
@@ -176,7 +176,7 @@ def test_the_emulation_notices_planted_errors(
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_empty_arrays_start_no_kernel(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_start", lambda launch, *arrays: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(cuda, "start", lambda launch, *arrays: pytest.fail("a kernel was started"))
     z = Geometry(5, 3, 1, 1, (1, 1))
     w = np.ones((3, 2, 2), np.float32)
     x, g = np.zeros((0, 5, 2) if layout == "NLC" else (0, 2, 5), "f4"), np.zeros((0, 5, 4), "f4")
@@ -228,7 +228,7 @@ def test_other_dtypes_are_refused(dtype: str) -> None:
 
 def test_mixed_dtypes_are_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
-    monkeypatch.setattr(cuda, "_start", lambda launch, *a: started.append((launch.name, [str(b.dtype) for b in a])))
+    monkeypatch.setattr(cuda, "start", lambda launch, *a: started.append((launch.name, [str(b.dtype) for b in a])))
     y = cuda.forward(np.ones((1, 4, 2), "f4"), np.ones((2, 2, 1), "f8"), Geometry(4, 2), "NLC")
     assert y.dtype == "f8"
     assert started == [("convolve<double, int, 8, 2, 0, false, false>", ["float64"] * 3)]

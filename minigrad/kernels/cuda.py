@@ -1,7 +1,8 @@
 """The depthwise kernels of ``depthwise_conv1d.cu`` for arrays of CuPy: which one, how many threads, how much memory.
 
 The source explains the sums and the kernels. Here each call becomes a `Launch`, by sizes alone, so that all of it can
-be tested without a GPU; `_start` compiles a kernel at its first use and starts it.
+be tested without a GPU; `start` compiles a kernel at its first use and starts it. Matrix products
+(`minigrad.kernels.cuda_product`) start theirs in the same way.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from minigrad.kernels.geometry import Geometry
 
 SOURCE = Path(__file__).with_name("depthwise_conv1d.cu")
 
-_TYPES = {"float16": "__half", "float32": "float", "float64": "double"}
+TYPES = {"float16": "__half", "float32": "float", "float64": "double"}
 _WIDTHS = {"float16": 4, "float32": 4, "float64": 2}  # elements of one wide access
 _THREADS = 256  # of a block that shares memory, at most; THREADS of the source
 _FEW_THREADS = 128  # of a block that does not: with 150 registers a thread, more blocks of this size fit side by side
@@ -26,7 +27,7 @@ _LONG = 16  # taps above which multiplying takes longer than reading
 _TAP_BLOCKS = (1, 2, 3, 5, 7, 9, 11, 13, 15)  # how many taps a thread of the kernel gradient may take
 _RUN = 15  # steps that a thread of correlate_rows takes of one piece
 _SMALL = 1 << 22  # multiply-adds below which a kernel for any number of taps will do: one less to compile
-_INT = 1 << 30  # elements that an index of type int counts with room to spare
+INT = 1 << 30  # elements that an index of type int counts with room to spare
 
 
 class Sizes(NamedTuple):
@@ -71,7 +72,7 @@ class Sizes(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """A kernel of the source with its template arguments, the grid and the block, bytes of shared memory, and the
+    """A kernel of a source with its template arguments, the grid and the block, bytes of shared memory, and the
     arguments that follow the arrays.
     """
 
@@ -80,6 +81,7 @@ class Launch(NamedTuple):
     block: tuple[int, int]
     shared: int
     arguments: tuple[int, ...]
+    source: Path = SOURCE
 
 
 def forward(x: Array, w: Array, geometry: Geometry, layout: str) -> Array:
@@ -116,9 +118,9 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry, layout: str) -> Array:
         shares = launch.grid[1]
         sums = "float64" if x.dtype == "float64" else "float32"
         partial = xp.empty((shares if shares > 1 else 0, dw.size), sums)
-        _start(launch, x, g, dw, partial)
+        start(launch, x, g, dw, partial)
         if shares > 1:
-            _start(addition(dw.size, shares, str(x.dtype)), partial, dw)
+            start(addition(dw.size, shares, str(x.dtype)), partial, dw)
     return dw
 
 
@@ -130,20 +132,29 @@ def _convolved(a: Array, w: Array, sizes: Sizes, layout: str, back: bool) -> Arr
         shape = (sizes.batch, width, steps) if first else (sizes.batch, steps, width)
         out = array_module(a).empty(shape, a.dtype)
         if out.size:
-            _start(convolution(sizes, str(a.dtype), first, back, _aligned(a, w, out)), a, w, out)
+            start(convolution(sizes, str(a.dtype), first, back, _aligned(a, w, out)), a, w, out)
     return out
+
+
+def common_dtype(who: str, where: str, **arrays: Array) -> Any:
+    """The dtype in which kernels compute with these arrays.
+
+    Raises:
+        TypeError: arrays on several devices, or of another dtype than float16, float32, float64.
+    """
+    if len({device_of(array) for array in arrays.values()}) > 1:
+        received = ", ".join(f"{name} on {device_of(array)!r}" for name, array in arrays.items())
+        raise TypeError(f"{who}: arguments must be on one device; move one with .to(device). Received: {received}")
+    dtype = array_module(*arrays.values()).result_type(*arrays.values())
+    if str(dtype) not in TYPES:
+        received = ", ".join(f"{name}={describe(array)}" for name, array in arrays.items())
+        raise TypeError(f"{who}: {where} the dtype must be one of {tuple(TYPES)}. Received: {received}")
+    return dtype
 
 
 def _prepared(who: str, **arrays: Array) -> list[Array]:
     """The arrays in one dtype and without gaps, once all of them fit the kernels."""
-    if len({device_of(array) for array in arrays.values()}) > 1:
-        received = ", ".join(f"{name} on {device_of(array)!r}" for name, array in arrays.items())
-        raise TypeError(f"{who}: arguments must be on one device; move one with .to(device). Received: {received}")
-    xp = array_module(*arrays.values())
-    dtype = xp.result_type(*arrays.values())
-    if str(dtype) not in _TYPES:
-        received = ", ".join(f"{name}={describe(array)}" for name, array in arrays.items())
-        raise TypeError(f"{who}: on a GPU the dtype must be one of {tuple(_TYPES)}. Received: {received}")
+    dtype, xp = common_dtype(who, "on a GPU", **arrays), array_module(*arrays.values())
     with at_device_of(next(iter(arrays.values()))):
         return [xp.ascontiguousarray(array, dtype) for array in arrays.values()]
 
@@ -177,12 +188,12 @@ def convolution(sizes: Sizes, dtype: str, first: bool, back: bool, aligned: bool
             )
             reach = _rounded(seen + v - 1, v)
             pitch = _rounded(max(reach, piece), v)
-            row = (pitch + z.taps) * _summed(dtype)
+            row = (pitch + z.taps) * summed_bytes(dtype)
             if row <= _SHARED:
                 rows = max(1, min(_THREADS // threads, z.batch * width, _SHARED // row))
                 pieces = -(-steps // piece)
                 index = _index(z, z.batch * width * pieces * piece + _THREADS * piece)
-                name = f"convolve_rows<{_TYPES[dtype]}, {index}, {results}, {v}, {unrolled}, {_bool(back)}>"
+                name = f"convolve_rows<{TYPES[dtype]}, {index}, {results}, {v}, {unrolled}, {_bool(back)}>"
                 blocks = -(-z.batch * width // rows) * pieces
                 return Launch(name, (blocks, 1), (threads, rows), rows * row, (*z, reach, pitch))
 
@@ -192,7 +203,7 @@ def convolution(sizes: Sizes, dtype: str, first: bool, back: bool, aligned: bool
     runs = -(-steps // (phases * results))
     threads = z.batch * width // v * phases * runs
     index = _index(z, threads * results * v + _FEW_THREADS)
-    name = f"convolve<{_TYPES[dtype]}, {index}, {results}, {v}, {unrolled}, {_bool(first)}, {_bool(back)}>"
+    name = f"convolve<{TYPES[dtype]}, {index}, {results}, {v}, {unrolled}, {_bool(first)}, {_bool(back)}>"
     return Launch(name, (-(-threads // _FEW_THREADS), 1), (_FEW_THREADS, 1), 0, tuple(z))
 
 
@@ -212,14 +223,14 @@ def correlation(sizes: Sizes, dtype: str, first: bool, aligned: bool) -> Launch:
             piece = threads * _RUN
             x_reach = _rounded(z.stride * (piece - 1) + z.leap * (taps - 1) + 1 + v - 1, v)
             g_reach = _rounded(piece + v - 1, v)
-            row = (x_reach + g_reach) * _summed(dtype)
+            row = (x_reach + g_reach) * summed_bytes(dtype)
             if row <= _SHARED:
                 rows = max(1, min(_THREADS // threads, z.batch, _SHARED // row))
-                shared = max(rows * row, taps * threads * rows * _summed(dtype))
+                shared = max(rows * row, taps * threads * rows * summed_bytes(dtype))
                 columns = groups * z.filters
                 shares = min(-(-_FILL // (columns * threads * rows)), -(-z.batch // rows) * -(-z.steps // piece))
                 index = _index(z, shares * z.taps * z.filters + _FILL * _RUN)
-                name = f"correlate_rows<{_TYPES[dtype]}, {index}, {taps}, {v}, {_RUN}>"
+                name = f"correlate_rows<{TYPES[dtype]}, {index}, {taps}, {v}, {_RUN}>"
                 return Launch(name, (columns, shares), (threads, rows), shared, (*z, x_reach, g_reach))
 
     v = 1 if first or z.multiplier > 1 else math.gcd(wide if taps <= 9 else max(wide // 2, 1), z.filters)
@@ -232,22 +243,22 @@ def correlation(sizes: Sizes, dtype: str, first: bool, aligned: bool) -> Launch:
     jobs = z.batch * phases * -(-z.steps // (phases * run))
     shares = min(-(-_FILL // (columns * width * rows)), -(-jobs // (4 * rows)))
     index = _index(z, jobs + 2 * _FILL, shares * z.taps * z.filters + _FILL)
-    name = f"correlate<{_TYPES[dtype]}, {index}, {taps}, {v}, {_bool(first)}>"
-    return Launch(name, (columns, shares), (width, rows), width * rows * v * _summed(dtype), (*z, run))
+    name = f"correlate<{TYPES[dtype]}, {index}, {taps}, {v}, {_bool(first)}>"
+    return Launch(name, (columns, shares), (width, rows), width * rows * v * summed_bytes(dtype), (*z, run))
 
 
 def addition(count: int, shares: int, dtype: str) -> Launch:
     """How to add up ``shares`` rows of ``count`` sums."""
-    index = "int" if shares * count < _INT else "long long"
-    name = f"add_up<{_TYPES[dtype]}, {index}>"
-    return Launch(name, (-(-count // 32), 1), (32, 8), 32 * 8 * _summed(dtype), (shares, count))
+    index = "int" if shares * count < INT else "long long"
+    name = f"add_up<{TYPES[dtype]}, {index}>"
+    return Launch(name, (-(-count // 32), 1), (32, 8), 32 * 8 * summed_bytes(dtype), (shares, count))
 
 
 def _rounded(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
-def _summed(dtype: str) -> int:
+def summed_bytes(dtype: str) -> int:
     """Bytes of a number while it is summed."""
     return 8 if dtype == "float64" else 4
 
@@ -260,17 +271,19 @@ def _index(z: Sizes, *others: int) -> str:
     """The type of an index: int where everything that is counted fits."""
     reach = z.length + z.before + z.dilation * z.taps + z.stride * (z.steps + _THREADS * 16 * z.apart)
     largest = max(reach, z.batch * z.length * z.channels, z.batch * z.steps * z.filters, *others)
-    return "int" if largest < _INT else "long long"
+    return "int" if largest < INT else "long long"
 
 
 # ---------------------------------------------------------------------- the start of a kernel
 
 
 @functools.cache
-def _kernel(name: str) -> Any:
+def _kernel(source: Path, name: str) -> Any:
     options = ("-std=c++17", *(["-DMINIGRAD_HALF"] if "__half" in name else []))
-    return raw_kernel(SOURCE.read_text(encoding="utf-8"), name, options)
+    return raw_kernel(source.read_text(encoding="utf-8"), name, options)
 
 
-def _start(launch: Launch, *arrays: Array) -> None:
-    _kernel(launch.name)(launch.grid, launch.block, (*arrays, *launch.arguments), shared_mem=launch.shared)
+def start(launch: Launch, *arrays: Array) -> None:
+    """Start a kernel with these arrays."""
+    kernel = _kernel(launch.source, launch.name)
+    kernel(launch.grid, launch.block, (*arrays, *launch.arguments), shared_mem=launch.shared)

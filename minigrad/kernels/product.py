@@ -1,5 +1,6 @@
-"""The product of a linear layer, x w + b along one axis, and its kernel gradient, split over the cores.
+"""Matrix products: all of the package go through `matmul` and `matmul_sum`, which know who multiplies.
 
+The product of a linear layer, x w + b along one axis, and its kernel gradient are split over the cores.
 Each core works through its rows in tiles, so that the bias is added while the product is still in its cache.
 ``axis`` is -1 for channels last (any number of axes before it), or 1 for x (N, C, L).
 """
@@ -10,8 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.backend import Array, array_module, device_of
-from minigrad.kernels import parallel
+from minigrad.backend import Array, array_module, device_of, on_gpu, own_products
+from minigrad.kernels import cuda_product, parallel
 from minigrad.kernels.scratch import scratch
 
 _TILE = 1 << 20  # bytes of output that one tile takes
@@ -20,6 +21,23 @@ _LONG = 256  # steps of sequences that are multiplied alone; shorter ones togeth
 _COLUMNS = 4096  # of about so many steps
 _SUM_SPEED = 12000  # likewise additions of a sum
 _SMALL = 1000.0  # microseconds of work below which BLAS's own threads, still awake, are faster than ours
+
+
+def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
+    """The matrix product as NumPy's, by BLAS (on a GPU cuBLAS), or by our own kernel while a step is captured.
+
+    Tensors, which rules may hold, come back here as arrays by their own ``@``.
+    """
+    if own_products(a, b):
+        return cuda_product.matmul(a, b, out)
+    return a @ b if out is None else array_module(a).matmul(a, b, out=out)
+
+
+def matmul_sum(a: Array, b: Array) -> Array:
+    """The sum of a[m] b[m] over m, for a (M, I, K) and b (M, K, J), by whom `matmul` is."""
+    if own_products(a, b):
+        return cuda_product.matmul_sum(a, b)
+    return array_module(a).tensordot(a, b, ((0, 2), (0, 1)))
 
 
 def linear(x: Array, w: Array, b: Array | None, axis: int) -> Array:
@@ -36,13 +54,13 @@ def linear(x: Array, w: Array, b: Array | None, axis: int) -> Array:
         rows, added = x, None if b is None else b[:, None]
         out = xp.empty((len(x), filters, x.shape[2]), dtype)
         left, right = w.T, x
-    step = max(1, _TILE * len(out) // max(out.nbytes, 1))
+    step = max(1, _TILE * len(out) // max(out.nbytes, 1)) if device_of(x) == "cpu" else max(1, len(out))
 
     def part(n: slice) -> None:
         for start in range(n.start, n.stop, step):
             tile = slice(start, min(start + step, n.stop))
             y = out[tile]
-            xp.matmul(left[tile] if axis == -1 else left, right if axis == -1 else right[tile], out=y)
+            matmul(left[tile] if axis == -1 else left, right if axis == -1 else right[tile], y)
             if added is not None:
                 y += added
 
@@ -58,8 +76,10 @@ def linear_kernel_grad(x: Array, g: Array, axis: int) -> Array:
         rows, others = x.reshape(count, channels), g.reshape(count, filters)
 
         def part(n: slice) -> Array:
-            return rows[n].T @ others[n]
+            return matmul(rows[n].T, others[n])
     else:
+        if on_gpu(x):
+            return matmul_sum(x, g.swapaxes(1, 2))
         rows = x
         some = len(x)  # sequences in one product
         if device_of(x) == "cpu":

@@ -11,6 +11,7 @@ from minigrad.backend import Array, array_module, describe
 from minigrad.kernels.geometry import Geometry
 from minigrad.kernels.layout import LAYOUTS, time_axis
 from minigrad.kernels.windows import windows
+from minigrad.ops.linalg import matmul
 from minigrad.ops.op import op
 
 
@@ -128,11 +129,11 @@ def conv1d(
     view = unfold(x, taps=taps, stride=stride, dilation=dilation, padding=padding, layout=layout)
     batch, steps = view.shape[:2]
     if groups == 1:
-        y = view.reshape(batch, steps, taps * channels) @ w.reshape(taps * channels, filters)
+        y = matmul(view.reshape(batch, steps, taps * channels), w.reshape(taps * channels, filters))
     else:
         apart = view.reshape(batch * steps, taps, groups, inputs).transpose(2, 0, 1, 3)
         kernels = w.reshape(taps, inputs, groups, filters // groups).transpose(2, 0, 1, 3)
         rows = apart.reshape(groups, batch * steps, taps * inputs)
-        y = rows @ kernels.reshape(groups, taps * inputs, filters // groups)
+        y = matmul(rows, kernels.reshape(groups, taps * inputs, filters // groups))
         y = y.transpose(1, 0, 2).reshape(batch, steps, filters)
     return y if layout == "NLC" else y.transpose(0, 2, 1)

@@ -32,35 +32,35 @@ def matmul(a: Array, b: Array) -> Array:
     [[11.0]]
     """
     if b.ndim == 2 and a.ndim > 2:  # one product of all rows, where @ would make one for each leading index
-        return (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) @ b).reshape(*a.shape[:-1], b.shape[-1])
-    return a @ b
+        return product.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
+    return product.matmul(a, b)
 
 
 def _left(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
     """dL/da = g b^T, with the axes that a 1-D operand lacks put back."""
     if g.ndim == b.ndim == 2:
-        return g @ b.T
+        return product.matmul(g, b.T)
     if b.ndim == 1:
         return g[..., None] * b
     if len(a_shape) == 1:
-        return (g[..., None, :] @ b.swapaxes(-1, -2)).reshape(*b.shape[:-2], -1)
+        return product.matmul(g[..., None, :], b.swapaxes(-1, -2)).reshape(*b.shape[:-2], -1)
     b = b.swapaxes(-1, -2)
-    return matmul(g, b) if g.ndim > 2 and b.ndim == 2 else g @ b
+    return matmul(g, b) if g.ndim > 2 and b.ndim == 2 else product.matmul(g, b)
 
 
 def _right(g: Any, b_shape: tuple[int, ...], a: Any) -> Any:
     """dL/db = a^T g, likewise; leading axes that only a has are summed inside one product."""
     if a.ndim == g.ndim == 2:
-        return a.T @ g
+        return product.matmul(a.T, g)
     if a.ndim == 1:
         return a[:, None] * g[..., None, :] if len(b_shape) > 1 else a * g
     if len(b_shape) == 1:
         g = g[..., None]
-        return (a.swapaxes(-1, -2) @ g).reshape(*a.shape[:-2], -1)
+        return product.matmul(a.swapaxes(-1, -2), g).reshape(*a.shape[:-2], -1)
     if len(b_shape) == 2 and a.ndim > 2:
         count = math.prod(a.shape[:-1])
-        return a.reshape(count, a.shape[-1]).swapaxes(-1, -2) @ g.reshape(count, g.shape[-1])
-    return a.swapaxes(-1, -2) @ g
+        return product.matmul(a.reshape(count, a.shape[-1]).swapaxes(-1, -2), g.reshape(count, g.shape[-1]))
+    return product.matmul(a.swapaxes(-1, -2), g)
 
 
 matmul.backward(

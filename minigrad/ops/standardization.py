@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigrad.backend import Array, array_module
+from minigrad.backend import Array, array_module, on_gpu
 from minigrad.ops.op import op
 from minigrad.ops.reduction import mean
 
@@ -29,12 +29,15 @@ def moments(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
 
 
 def _mean_product(a: Array, b: Array, axes: tuple[int, ...]) -> Array:
-    """<a b>, without an array for the product."""
-    letters = _LETTERS[: a.ndim]
+    """<a b>, on the CPU without an array for the product. CuPy's einsum would transpose both and call cuBLAS."""
     gone = {i % a.ndim for i in axes}
-    kept = "".join(letter for i, letter in enumerate(letters) if i not in gone)
-    shape = [1 if i in gone else n for i, n in enumerate(a.shape)]
-    total = array_module(a).einsum(f"{letters},{letters}->{kept}", a, b).reshape(shape)
+    if on_gpu(a):
+        total = (a * b).sum(axis=tuple(gone), keepdims=True)
+    else:
+        letters = _LETTERS[: a.ndim]
+        kept = "".join(letter for i, letter in enumerate(letters) if i not in gone)
+        shape = [1 if i in gone else n for i, n in enumerate(a.shape)]
+        total = array_module(a).einsum(f"{letters},{letters}->{kept}", a, b).reshape(shape)
     return total / max(math.prod(a.shape[i] for i in gone), 1)
 
 

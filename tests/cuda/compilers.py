@@ -21,11 +21,11 @@ def nvcc() -> str | None:
     return shutil.which("nvcc") or shutil.which("nvcc", path=f"{os.environ.get('CUDA_PATH', '/usr/local/cuda')}/bin")
 
 
-def compiled_by_nvcc(names: list[str], arch: str, folder: Path) -> str:
-    """Compile these kernels to machine code, and return what ptxas reports of each."""
+def compiled_by_nvcc(names: list[str], arch: str, folder: Path, source: Path = SOURCE) -> str:
+    """Compile these kernels of a source to machine code, and return what ptxas reports of each."""
     program = folder / f"{arch}.cu"
     table = "".join(f"    (void*)({name}),\n" for name in names)
-    program.write_text(f'#include "{SOURCE}"\nvoid* kernels[] = {{\n{table}}};\n')
+    program.write_text(f'#include "{source}"\nvoid* kernels[] = {{\n{table}}};\n')
     command = [nvcc() or "nvcc", *OPTIONS, f"-arch={arch}", "-Xptxas", "-v", "-cubin", str(program)]
     done = subprocess.run([*command, "-o", str(folder / f"{arch}.cubin")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -60,7 +60,7 @@ def nvrtc() -> ctypes.CDLL | None:
     return None
 
 
-def compiled_by_nvrtc(name: str, arch: str) -> bytes:
+def compiled_by_nvrtc(name: str, arch: str, source: Path = SOURCE) -> bytes:
     """Compile one kernel to machine code as CuPy does: by its name expression, in no file."""
     library = nvrtc()
     assert library is not None
@@ -76,7 +76,7 @@ def compiled_by_nvrtc(name: str, arch: str) -> bytes:
             raise AssertionError(f"{function}: error {code}\n{log.value.decode()}")
 
     program = ctypes.c_void_p()
-    call("nvrtcCreateProgram", ctypes.byref(program), SOURCE.read_bytes(), b"depthwise_conv1d.cu", 0, None, None)
+    call("nvrtcCreateProgram", ctypes.byref(program), source.read_bytes(), source.name.encode(), 0, None, None)
     call("nvrtcAddNameExpression", program, name.encode())
     given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     call("nvrtcCompileProgram", program, len(options), given)

@@ -3,7 +3,7 @@ Runs kernels as its standard input says, one launch after the other, and answers
 
 A launch is: the length of the kernel's name and the name, grid x and y, block x and y, bytes of shared memory, the
 number of arguments; then each argument: -1 and an integer, or the size of an array, by how many bytes its address
-misses a multiple of 16, and its bytes. Numbers are 64-bit. The answer is the bytes of all arrays, as they are then.
+misses a multiple of 16, where in it the element of index 0 lies, and its bytes. Numbers are 64-bit. The answer is the bytes of all arrays, as they are then.
 Every array has its own allocation, of its exact size, so that AddressSanitizer sees a read or write beside it.
 */
 #include "emulate.h"
@@ -20,6 +20,7 @@ struct Argument {
     std::int64_t number = 0;
     std::unique_ptr<unsigned char[]> memory;
     unsigned char* array = nullptr;
+    unsigned char* first = nullptr;
     std::size_t size = 0;
 };
 
@@ -27,7 +28,7 @@ template <typename A> struct As {
     static A of(const Argument& argument) { return static_cast<A>(argument.number); }
 };
 template <typename T> struct As<T*> {
-    static T* of(const Argument& argument) { return reinterpret_cast<T*>(argument.array); }
+    static T* of(const Argument& argument) { return reinterpret_cast<T*>(argument.first); }
 };
 
 typedef std::function<void(const std::vector<Argument>&)> Kernel;
@@ -75,9 +76,10 @@ int main()
                 argument.number = read_number();
                 continue;
             }
-            const std::size_t skipped = read_number();
+            const std::size_t skipped = read_number(), first = read_number();
             argument.memory.reset(new unsigned char[size + skipped]);
             argument.array = argument.memory.get() + skipped;
+            argument.first = argument.array + first;
             argument.size = size;
             if (!read_bytes(argument.array, size)) std::fprintf(stderr, "the input ends within an array\n"), std::abort();
         }

@@ -39,7 +39,7 @@ __align__(16) unsigned char shared_memory[48 << 10];  // the kernels declare it 
 
 namespace emulation {
 
-constexpr std::size_t SHARED = sizeof shared_memory, STACK = 256 << 10;
+constexpr std::size_t SHARED = sizeof shared_memory, STACK = 64 << 10;
 
 struct Fiber {
     ucontext_t context;

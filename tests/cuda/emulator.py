@@ -1,7 +1,7 @@
 """The CUDA kernels on the CPU: their source, built by g++ with sanitizers, behind what CuPy would give.
 
 `Emulator.kernel` stands for `minigrad.backend.raw_kernel`: called with a grid, a block and arrays of NumPy it has the
-program of ``driver.cpp`` run the kernel, and puts what the kernel wrote into the arrays.
+program of ``driver.cpp`` run the kernel, and puts what the kernel wrote into the arrays that have no gaps.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cuda import SOURCE
 
@@ -41,12 +42,15 @@ def compiler() -> str | None:
 
 
 class Emulator:
-    """A program with these kernels, built in ``folder`` unless the same is there already, and running."""
+    """A program with these kernels of a source, built in ``folder`` unless the same is there already, and running."""
 
-    def __init__(self, names: Iterable[str], folder: Path, flags: Iterable[str] = ()) -> None:
+    def __init__(
+        self, names: Iterable[str], folder: Path, flags: Iterable[str] = (), source: Path | None = None
+    ) -> None:
+        source = source or SOURCE
         entries = "".join(f"ENTRY({name})\n" for name in sorted(set(names)))
         flags = [*FLAGS, *flags, "-DMINIGRAD_HALF"] if "__half" in entries else [*FLAGS, *flags]
-        sources = [SOURCE, HERE / "emulate.h", HERE / "driver.cpp"]
+        sources = [source, HERE / "emulate.h", HERE / "driver.cpp"]
         text = "\n".join([entries, *flags, *(path.read_text() for path in sources)])
         here = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
         here.mkdir(parents=True, exist_ok=True)
@@ -54,7 +58,7 @@ class Emulator:
         (here / "cuda_fp16.h").write_text("")  # emulate.h knows __half
         self.program = here / "driver"
         self.command = [
-            compiler() or "g++", *flags, f'-DKERNELS="{SOURCE}"', f"-I{here}", str(HERE / "driver.cpp"),
+            compiler() or "g++", *flags, f'-DKERNELS="{source}"', f"-I{here}", str(HERE / "driver.cpp"),
             "-o", str(self.program),
         ]
         self.build: subprocess.Popen[str] | None = None
@@ -89,9 +93,9 @@ class Emulator:
         arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
         for argument in arguments:
             if isinstance(argument, np.ndarray):
-                assert argument.flags.c_contiguous
-                skipped = argument.ctypes.data % 16 if argument.size else 0
-                parts += [_bytes(argument.nbytes), _bytes(skipped), argument.tobytes()]
+                memory, first = _memory(argument)
+                skipped = (argument.ctypes.data - first) % 16 if argument.size else 0
+                parts += [_bytes(memory.nbytes), _bytes(skipped), _bytes(first), memory.tobytes()]
             else:
                 parts += [_bytes(-1), _bytes(argument)]
         program = self.started()
@@ -101,7 +105,9 @@ class Emulator:
             program.stdin.write(b"".join(parts))
             program.stdin.flush()
             for array in arrays:
-                array[...] = np.frombuffer(_exactly(program.stdout, array.nbytes), array.dtype).reshape(array.shape)
+                found = np.frombuffer(_exactly(program.stdout, _memory(array)[0].nbytes), array.dtype)
+                if array.flags.c_contiguous and array.flags.writeable:  # kernels write to no others
+                    array[...] = found.reshape(array.shape)
         except (BrokenPipeError, EOFError):
             said = self.close()
             shown = [a.shape if isinstance(a, np.ndarray) else a for a in arguments]
@@ -123,6 +129,19 @@ class Emulator:
             said = program.stderr.read().decode()
         program.wait()
         return said
+
+
+def _memory(array: np.ndarray) -> tuple[np.ndarray, int]:
+    """All that lies between the first and the last element in memory, with NaN in the gaps, and at which of its bytes
+    the element of index 0 lies.
+    """
+    if array.flags.c_contiguous or not array.size:
+        return array.reshape(-1), 0
+    reaches = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
+    first = -sum(min(reach, 0) for reach in reaches)
+    memory = np.full((sum(map(abs, reaches)) + array.itemsize) // array.itemsize, np.nan, array.dtype)
+    as_strided(memory[first // array.itemsize :], array.shape, array.strides)[...] = array
+    return memory, first
 
 
 def _bytes(number: int) -> bytes:

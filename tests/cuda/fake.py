@@ -2,7 +2,7 @@
 
 It is as strict as CuPy where minigrad could go wrong: the host gets no number while a stream is captured, memory from
 the host is asked of the pinned allocator, an operation in a capture computes nothing until the graph is launched, and
-memory that nobody holds any more is spoiled.
+memory that nobody holds any more is spoiled. Products, which CuPy leaves to cuBLAS, are refused in a capture.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from minigrad import backend
-from minigrad.kernels import cuda, depthwise
+from minigrad.kernels import cuda, cuda_product, depthwise
 
 
 class FakeDevice:
@@ -123,8 +123,13 @@ def _fakes(values: Any) -> Iterator[FakeArray]:
             yield from _fakes(value)
 
 
+CUBLAS = (operator.matmul, np.matmul, np.tensordot, np.einsum, np.dot, np.inner, np.vdot)  # what CuPy leaves to it
+
+
 def kernel(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
     """What runs at once, or at every replay of the recording; views are no kernels."""
+    if function in CUBLAS and FakeStream.recording is not None:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
     given = list(_fakes((*args, *named.values())))
     device = given[0].device.id if given else FakeDevice().id
     if any(array.device.id != device for array in given):
@@ -337,8 +342,17 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convolutions and products on the fake, in a capture too, by NumPy."""
+    """Our own kernels on the fake, in a capture too, by NumPy."""
     for name in ("forward", "input_grad", "kernel_grad"):
         on_host = getattr(depthwise, name)
         monkeypatch.setattr(cuda, name, lambda *given, on_host=on_host: kernel(on_host, *given))
-    monkeypatch.setattr("minigrad.kernels.product.own_products", lambda *factors: False, raising=False)
+
+    def matmul(a: FakeArray, b: FakeArray, out: FakeArray | None = None) -> Any:
+        options = {} if out is None else {"out": out}
+        return kernel(lambda a, b, **options: np.matmul(a, b, **options), a, b, **options)
+
+    def matmul_sum(a: FakeArray, b: FakeArray) -> Any:
+        return kernel(lambda a, b: np.tensordot(a, b, ((0, 2), (0, 1))), a, b)
+
+    monkeypatch.setattr(cuda_product, "matmul", matmul)
+    monkeypatch.setattr(cuda_product, "matmul_sum", matmul_sum)

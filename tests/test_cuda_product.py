@@ -1,0 +1,504 @@
+"""The product kernel on the CPU under sanitizers, against NumPy; and that captured steps come to it.
+
+Nothing here needs a GPU but what is marked so.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import Tensor, backend, grad, layers, losses, ops
+from minigrad import cuda as capturing
+from minigrad.kernels import cuda, cuda_product, product
+from minigrad.ops import standardization
+from tests.cuda import emulator
+from tests.cuda.fake import FakeStream, installed, with_kernels
+from tests.cuda.products import Case, check, factors, random_cases, result
+
+needs_gxx = pytest.mark.skipif(emulator.compiler() is None, reason="no g++ that knows _Float16 is on this machine")
+SUMS = [f"add_up<{name}, {index}>" for name in ("float", "double", "__half") for index in ("int", "long long")]
+
+
+@pytest.fixture
+def bend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Case], None]:
+    """Makes `minigrad.kernels.cuda_product` choose as the case says; new arrays are full of NaN."""
+    original = {name: getattr(cuda_product, name) for name in ("_TILES", "_BLOCKS", "_GRID", "INT")}
+    known = {name: getattr(np, name) for name in ("broadcast_to", "zeros")}
+    nan = SimpleNamespace(empty=lambda shape, dtype: np.full(shape, np.nan, dtype), **known)
+    monkeypatch.setattr(cuda_product, "array_module", lambda *arrays: nan)
+
+    def apply(case: Case) -> None:
+        for name, value in original.items():
+            monkeypatch.setattr(cuda_product, name, value)
+        if case.tile is not None:
+            monkeypatch.setattr(cuda_product, "_TILES", original["_TILES"][case.tile : case.tile + 1])
+        if case.blocks is not None:
+            monkeypatch.setattr(cuda_product, "_BLOCKS", case.blocks)
+            monkeypatch.setattr(cuda_product, "_GRID", case.blocks)
+        if case.long_index:
+            monkeypatch.setattr(cuda_product, "INT", 0)
+
+    return apply
+
+
+class Campaign:
+    """Cases, the programs that run their kernels (one for each dtype, one for the sums of parts), and what ran."""
+
+    def __init__(self, cases: list[Case], bend: Callable[[Case], None], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cases, self.bend, self.monkeypatch = cases, bend, monkeypatch
+        self.programs: dict[str, emulator.Emulator] = {}
+
+    def build(self, folder: Path, source: Path, flags: tuple[str, ...]) -> None:
+        """Find out which kernels are needed, and build them, all dtypes at once."""
+        names: dict[str, set[str]] = {case.dtype: set() for case in self.cases}
+        with self.monkeypatch.context() as patch:
+            for case in self.cases:
+                patch.setattr(cuda_product, "start", lambda launch, *a, case=case: names[case.dtype].add(launch.name))
+                self.bend(case)
+                result(case)
+        multiply = {dtype: {n for n in wanted if n.startswith("multiply")} for dtype, wanted in names.items()}
+        self.programs = {
+            dtype: emulator.Emulator(wanted, folder, flags, source) for dtype, wanted in multiply.items()
+        }
+        self.programs["sums"] = emulator.Emulator(SUMS, folder)
+
+    def kernel(self, dtype: str) -> Callable[..., Any]:
+        """What gives the kernels for cases of a dtype, in the place of `minigrad.backend.raw_kernel`."""
+        return lambda source, name, _: self.programs["sums" if name in SUMS else dtype].kernel(source, name, ())
+
+    def use(self, case: Case) -> None:
+        """Let the kernels for a case run where it is computed."""
+        self.bend(case)
+        cuda._kernel.cache_clear()
+        self.monkeypatch.setattr(cuda, "raw_kernel", self.kernel(case.dtype))
+
+    def run(self) -> None:
+        for case in self.cases:
+            self.use(case)
+            check(case)
+
+    @property
+    def launched(self) -> set[str]:
+        return {name for program in self.programs.values() for name in program.launched}
+
+
+@pytest.fixture
+def campaign(
+    bend: Callable[[Case], None], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Campaign]]:
+    """Builds the programs for a list of cases, in pytest's cache, and ends them."""
+    made: list[Campaign] = []
+
+    def start(cases: list[Case], source: Path = cuda_product.SOURCE, flags: tuple[str, ...] = ()) -> Campaign:
+        made.append(Campaign(cases, bend, monkeypatch))
+        made[-1].build(Path(request.config.cache.mkdir("cuda")), source, flags)
+        return made[-1]
+
+    yield start
+    for each in made:
+        for program in each.programs.values():
+            program.close()
+    cuda._kernel.cache_clear()
+
+
+@needs_gxx
+def test_products_equal_those_of_numpy(campaign: Callable[..., Campaign]) -> None:
+    run = campaign(random_cases(0, {"float32": 120, "float64": 20, "float16": 20}))
+    run.run()
+    tiles = {re.sub(r".*(int|long long), (.*)>", r"\2", name) for name in run.launched if name.startswith("multiply")}
+    assert tiles == {", ".join(map(str, tile[:5])) for tile in cuda_product._TILES}
+    for part in ("float, int", "float, long long", "double, int", "__half, int", "add_up<float", "add_up<__half"):
+        assert any(part in name for name in run.launched), f"no kernel with {part!r} ran"
+
+
+@needs_gxx
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_many_products(campaign: Callable[..., Campaign], seed: int) -> None:
+    cases = random_cases(seed, {"float32": 300, "float64": 150, "float16": 150})
+    campaign(cases, flags=("-O2",)).run()  # slower to build, faster to run
+
+
+@needs_gxx
+def test_the_same_input_gives_the_same_bits(campaign: Callable[..., Campaign]) -> None:
+    """The emulation draws another order of the threads at every launch."""
+    case = Case((20, 700), (700, 30), "float32", 0)
+    run = campaign([case])
+    run.use(case)
+    first, again = result(case), result(case)
+    assert first.tobytes() == again.tobytes()
+    assert "add_up<float, int>" in run.launched
+
+
+@needs_gxx
+def test_infinities_stay_in_their_row_and_column(campaign: Callable[..., Campaign]) -> None:
+    """What fills a tile beyond the matrices counts nowhere, not even as 0 * inf."""
+    case = Case((33, 21), (21, 17), "float32", 0, plain=True)
+    campaign([case]).use(case)
+    a, b = factors(case)
+    a[5, 20] = np.inf
+    b[20, 3] = np.nan
+    y = cuda_product.matmul(a, b)
+    expected = np.isinf(a).any(axis=1)[:, None] | np.isnan(b).any(axis=0)
+    np.testing.assert_array_equal(~np.isfinite(y), expected)
+
+
+PLANTED = {
+    "barrier before": ("            __syncthreads();  // the slabs before these were multiplied\n", "", "y of Case"),
+    "barrier after": ("read_b.put(slab_b);\n            __syncthreads();", "read_b.put(slab_b);", "y of Case"),
+    "end of lines": ("l < lines && k < terms", "l <= lines && k < terms", "heap-buffer-overflow"),
+    "end of terms": ("l < lines && k < terms", "l < lines", "heap-buffer-overflow"),
+    "end of a row": ("if (v < left)", "if (true)", "heap-buffer-overflow"),
+    "end of rows": ("if (i >= I(rows)) continue;", "", "heap-buffer-overflow"),
+    "whole rows": ("columns % VC == 0;\n", "true;\n", "misaligned address|heap-buffer-overflow"),
+    "next piece": ("if (term >= I(terms)) term = 0", "if (term > I(terms)) term = 0", "y of Case"),
+    "shares": ("blockIdx.y) * share;", "blockIdx.y) * (share - 1);", "y of Case"),
+    "jobs": ("job += I(gridDim.x)", "job += I(gridDim.x) + 1", "y of Case"),
+}
+QUICK = ("barrier before", "barrier after", "end of lines")
+
+
+@needs_gxx
+@pytest.mark.parametrize(
+    ("planted", "becomes", "message"),
+    [
+        pytest.param(planted, becomes, message, id=name, marks=() if name in QUICK else pytest.mark.slow)
+        for name, (planted, becomes, message) in PLANTED.items()
+    ],
+)
+def test_the_emulation_notices_planted_errors(
+    planted: str, becomes: str, message: str, campaign: Callable[..., Campaign], tmp_path: Path
+) -> None:
+    text = cuda_product.SOURCE.read_text()
+    assert text.count(planted) == 1
+    broken = tmp_path / "broken.cu"
+    broken.write_text(text.replace(planted, becomes))
+    case = Case((4, 33, 80), (4, 80, 35), "float32", 0, summed=True, plain=True, tile=4)
+    several = [case, case._replace(blocks=3), Case((3, 50, 5), (3, 5, 35), "float32", 0, tile=4, blocks=1, plain=True)]
+    with pytest.raises(AssertionError, match=message):
+        campaign(several, broken).run()
+
+
+# ---------------------------------------------------------------------- without running a kernel
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[cuda.Launch]:
+    """The kernels that would be started."""
+    launches: list[cuda.Launch] = []
+    monkeypatch.setattr(cuda_product, "start", lambda launch, *arrays: launches.append(launch))
+    return launches
+
+
+def test_products_of_nothing_are_zero_and_start_no_kernel(started: list[cuda.Launch]) -> None:
+    assert cuda_product.matmul(np.ones((0, 3)), np.ones((3, 4))).shape == (0, 4)
+    assert cuda_product.matmul(np.ones((0, 2, 3)), np.ones((1, 3, 4))).shape == (0, 2, 4)
+    assert cuda_product.matmul(np.ones((2, 0)), np.ones((0, 4))).tolist() == [[0.0] * 4] * 2
+    assert cuda_product.matmul_sum(np.ones((0, 2, 3)), np.ones((0, 3, 1))).tolist() == [[0.0]] * 2
+    assert started == []
+
+
+def test_axes_that_lie_in_each_other_are_one(started: list[cuda.Launch]) -> None:
+    a = np.ones((2, 3, 1, 4, 5, 6), np.float32)
+    cuda_product.matmul(a, a.swapaxes(-1, -2))
+    assert started.pop().arguments[:6] == (1, 24, 1, 5, 5, 6)
+    cuda_product.matmul(a, np.ones((4, 6, 7), np.float32))  # b is the same for the first axes, and for these alone
+    assert started.pop().arguments[:6] == (6, 4, 1, 5, 7, 6)
+    cuda_product.matmul(a, np.ones((2, 1, 1, 4, 6, 7), np.float32))
+    assert [launch.arguments[:6] for launch in started] == [(3, 4, 1, 5, 7, 6)] * 2
+
+
+def test_views_and_transposes_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(cuda_product, "start", lambda launch, *arrays: given.append((launch, arrays)))
+    x = np.ones((5, 8, 6), np.float32)
+    w = np.ones((3, 8), np.float32)
+    cuda_product.matmul(w, x[::-1, :, ::2])
+    launch, (a, b, y, partial) = given.pop()
+    assert launch.arguments[6:16] == (0, 0, 0, 8, 1, 0, -48, 0, 2, 6)
+    assert np.shares_memory(a, w)
+    assert np.shares_memory(b, x)
+    assert (y.shape, partial.size) == ((5, 3, 3), 0)
+
+
+def test_sizes_beyond_an_int_take_long_indices() -> None:
+    dense, other = cuda_product.Steps(0, 0, 0, 1024, 1), cuda_product.Steps(0, 0, 0, 1, 1024)
+    for rows, index in ((1 << 19, "int"), (1 << 20, "long long")):
+        z = cuda_product.Sizes(1, 1, 1, rows, 1024, 1024)
+        assert f", {index}, " in cuda_product.product(z, dense, other, "float32", True).name
+    small = cuda_product.Sizes(1, 1, 1, 64, 64, 64)
+    apart = cuda_product.Steps(0, 0, 0, 1, 1 << 25)
+    assert ", long long, " in cuda_product.product(small, apart, other, "float32", True).name
+    assert ", long long, " in cuda_product.product(small, apart._replace(along=-(1 << 25)), other, "float32", True).name
+
+
+def test_every_launch_is_one_that_a_gpu_takes() -> None:
+    """Limits of CUDA: threads of a block, blocks of a grid, shared memory; parts that fit a workspace, none empty."""
+    rng = np.random.default_rng(0)
+    for _ in range(3000):
+        z = cuda_product.Sizes(*(int(rng.choice([1, 1, 2, 7, 100, 4096, 1 << 18, 1 << 31])) for _ in range(6)))
+        steps = cuda_product.Steps(0, 0, 0, 0, 0)
+        dtype = str(rng.choice(["float16", "float32", "float64"]))
+        launch = cuda_product.product(z, steps, steps, dtype, True)
+        assert launch.block[0] == 256
+        assert 1 <= launch.grid[0] < 2**31
+        assert 1 <= launch.grid[1] <= 264
+        assert 0 < launch.shared <= 48 << 10
+        if launch.grid[1] > 1:
+            assert launch.grid[1] * z.results <= 264 * 128 * 64
+        deep = int(launch.name.split(", ")[4])
+        slabs = z.pieces * -(-z.terms // deep)
+        assert (launch.grid[1] - 1) * -(-slabs // launch.grid[1]) < slabs
+
+
+@pytest.mark.parametrize("dtype", ["int32", "complex64"])
+def test_other_dtypes_are_refused(dtype: str) -> None:
+    message = (
+        r"matmul: while a step is captured the dtype must be one of \('float16', 'float32', 'float64'\)\. "
+        rf"Received: a={dtype}\(2, 2\), b={dtype}\(2, 3\)"
+    )
+    with pytest.raises(TypeError, match=message):
+        cuda_product.matmul(np.ones((2, 2), dtype), np.ones((2, 3), dtype))
+    with pytest.raises(TypeError, match="matmul_sum: while a step is captured"):
+        cuda_product.matmul_sum(np.ones((1, 2, 2), dtype), np.ones((1, 2, 3), dtype))
+
+
+@pytest.mark.parametrize(("a", "b"), [((2, 3), (2, 3)), ((3,), (2,)), ((2, 3), (2,)), ((), (2, 2)), ((2, 2), ())])
+def test_shapes_that_do_not_fit_are_refused(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    shapes = rf"a=float64{re.escape(str(a))}, b=float64{re.escape(str(b))}"
+    with pytest.raises(ValueError, match=rf"matmul: columns of a must equal rows of b\. Received: {shapes}"):
+        cuda_product.matmul(np.ones(a), np.ones(b))
+
+
+def test_leading_axes_that_do_not_broadcast_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"matmul: leading axes must broadcast\. Received: a=float64\(2, 3, 4, 5\)"):
+        cuda_product.matmul(np.ones((2, 3, 4, 5)), np.ones((2, 5, 4)))
+
+
+@pytest.mark.parametrize("b", [(3, 3, 2), (2, 2, 2), (3, 2)])
+def test_sums_of_shapes_that_do_not_fit_are_refused(b: tuple[int, ...]) -> None:
+    message = r"matmul_sum: a \(M, I, K\) and b \(M, K, J\) must be given\. Received: a=float64\(2, 4, 3\), b="
+    with pytest.raises(ValueError, match=message):
+        cuda_product.matmul_sum(np.ones((2, 4, 3)), np.ones(b))
+
+
+def test_mixed_dtypes_are_promoted(started: list[cuda.Launch]) -> None:
+    assert cuda_product.matmul(np.ones((2, 2), "f4"), np.ones((2, 3), "f8")).dtype == "f8"
+    assert cuda_product.matmul(np.ones((2, 2), "f4"), np.ones((2, 3), "f2")).dtype == "f4"
+    out = np.empty((2, 3), "f8")
+    assert cuda_product.matmul(np.ones((2, 2), "f4"), np.ones((2, 3), "f4"), out) is out
+    assert [launch.name.split(",")[0] for launch in started] == ["multiply<double", "multiply<float", "multiply<double"]
+
+
+# ---------------------------------------------------------------------- who multiplies
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for _ in installed(monkeypatch):
+        yield backend.module_for("cuda")
+
+
+@pytest.fixture
+def own(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What our own kernel is asked for; NumPy computes it."""
+    asked: list[str] = []
+    with_kernels(monkeypatch)
+    for name in ("matmul", "matmul_sum"):
+        stand_in = getattr(cuda_product, name)
+        noted = lambda *given, name=name, stand_in=stand_in: asked.append(name) or stand_in(*given)
+        monkeypatch.setattr(cuda_product, name, noted)
+    return asked
+
+
+def on_gpu(*shape: int) -> Tensor:
+    values = np.random.default_rng(sum(shape)).standard_normal(shape).astype("f4")
+    return Tensor(values, device="cuda", requires_grad=True)
+
+
+PRODUCTS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]]]] = {
+    "matrices": (ops.matmul, [(4, 3), (3, 5)]),
+    "a batch and a matrix": (ops.matmul, [(2, 4, 3), (3, 5)]),
+    "a batch": (ops.matmul, [(2, 4, 3), (2, 3, 5)]),
+    "a row": (ops.matmul, [(3,), (2, 3, 5)]),
+    "a column": (ops.matmul, [(2, 4, 3), (3,)]),
+    "linear": (lambda x, w: ops.linear(x, w, None), [(2, 4, 3), (3, 5)]),
+    "linear, channels first": (lambda x, w: ops.linear(x, w, None, axis=1), [(2, 3, 4), (3, 5)]),
+}
+
+
+def step_of(name: str) -> tuple[Callable[..., list[Tensor]], list[Tensor]]:
+    """A product with its gradients of both orders, and its inputs."""
+    function, shapes = PRODUCTS[name]
+
+    def step(*inputs: Tensor) -> list[Tensor]:
+        y = function(*inputs)
+        first = grad((y * y).sum(), list(inputs), create_graph=True)
+        return [y, *first, *grad(sum((g * g).sum() for g in first), list(inputs))]
+
+    return step, [on_gpu(*shape) for shape in shapes]
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_captured_step_takes_our_own_products(name: str, own: list[str]) -> None:
+    """Forward and all gradients, recorded with no call of cuBLAS; outside of a capture everything is cuBLAS's."""
+    step, inputs = step_of(name)
+    eager = step(*inputs)
+    assert own == []
+    replay = capturing.capture(step, *inputs, warmup=1)
+    assert len(own) >= 2
+    assert own[: len(own) // 2] == own[len(own) // 2 :]  # the warm-up and the recording
+    own.clear()
+    for a, b in zip(replay(*inputs), eager, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5)
+    step(*inputs)
+    assert own == []
+
+
+def test_a_product_past_the_one_place_is_refused(own: list[str]) -> None:
+    x = on_gpu(3, 3)
+    with pytest.raises(RuntimeError, match="calling cuBLAS API during stream capture"):
+        capturing.capture(lambda x: Tensor(x.data @ x.data), x)
+
+
+@needs_gxx
+@pytest.mark.parametrize("name", ["linear", "linear, channels first", "a batch"])
+def test_replays_run_the_kernel_itself(
+    name: str, cupy: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """The source, emulated, started by the recorded graph with what CuPy's arrays tell of themselves."""
+    names = [f"multiply<float, int, {', '.join(map(str, tile[:5]))}>" for tile in cuda_product._TILES]
+    program = emulator.Emulator(names, Path(request.config.cache.mkdir("cuda")), source=cuda_product.SOURCE)
+
+    def kernel(source: str, name: str, options: tuple[str, ...]) -> Callable[..., None]:
+        def launch(grid: Any, block: Any, arguments: Any, *, shared_mem: int) -> None:
+            hosts = tuple(getattr(argument, "host", argument) for argument in arguments)
+            FakeStream.start(lambda: program.launch(name, grid, block, hosts, shared_mem=shared_mem))
+
+        return launch
+
+    monkeypatch.setattr(cuda, "raw_kernel", kernel)
+    monkeypatch.setattr(cuda, "_kernel", cuda._kernel.__wrapped__)
+    step, inputs = step_of(name)
+    try:
+        replay = capturing.capture(step, *inputs, warmup=1)
+        program.launched.clear()
+        for factor in (1.0, 2.0):
+            given = [Tensor(factor * x.numpy(), device="cuda", requires_grad=True) for x in inputs]
+            for a, b in zip(replay(*given), step(*given), strict=True):
+                np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4)
+        assert len(program.launched) >= 10
+    finally:
+        program.close()
+
+
+def test_arrays_of_the_host_stay_with_numpy_in_a_capture(own: list[str]) -> None:
+    token = backend.capturing.set("a recording")
+    try:
+        assert product.matmul(np.ones((2, 2)), np.ones((2, 2))).tolist() == [[2.0, 2.0]] * 2
+        assert own == []
+    finally:
+        backend.capturing.reset(token)
+
+
+MULTIPLIERS = {"matmul", "dot", "vdot", "inner", "outer", "tensordot", "einsum"}
+ELSEWHERE = {  # products that no captured step makes on a GPU, or that are Tensors'
+    "kernels/product.py": "the one place", "kernels/toeplitz.py": "the CPU", "kernels/windows.py": "the CPU",
+    "ops/standardization.py": "the CPU", "tensor.py": "operators of Tensors", "regularizers.py": "of Tensors",
+    "kernels/cuda_product.py": "our own", "gradcheck": "numbers of the host",
+}  # fmt: skip
+
+
+def test_no_product_goes_past_the_one_place() -> None:
+    root = Path(minigrad.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        if name in ELSEWHERE or name.split("/")[0] in ELSEWHERE:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)), f"{name}:{node.lineno} has @"
+            if isinstance(node, ast.Attribute) and node.attr in MULTIPLIERS:
+                whose = ast.unparse(node.value)
+                assert whose in ("product", "ops", "self"), f"{name}:{node.lineno} has {whose}.{node.attr}"
+
+
+def test_standardization_on_a_gpu_needs_no_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, g = np.random.default_rng(0).standard_normal((2, 4, 5, 3))
+    given: dict[str, Any] = {"axes": (0, -1), "epsilon": 0.1}
+    y, dx = ops.standardize(x, **given), ops.standardize_grad(g, x, **given)
+    monkeypatch.setattr(standardization, "on_gpu", lambda array: True)
+    monkeypatch.setattr(standardization, "array_module", None)
+    np.testing.assert_allclose(ops.standardize(x, **given), y, rtol=1e-12)
+    np.testing.assert_allclose(ops.standardize_grad(g, x, **given), dx, rtol=1e-12)
+
+
+# ---------------------------------------------------------------------- on a GPU
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_products_on_a_gpu_equal_those_of_numpy(
+    dtype: str, bend: Callable[[Case], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda_product, "array_module", backend.array_module)
+    for case in random_cases(7, {dtype: 200}):
+        bend(case)
+        check(case, "cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((1000, 700), (700, 900)), ((64, 256, 300), (300, 256)), ((8, 64, 200), (8, 200, 64)), ((300, 9999), (9999, 200))],
+)  # fmt: skip
+def test_products_on_a_gpu_equal_those_of_cublas(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    x, y = (backend.move(rng.standard_normal(shape).astype("f4"), "cuda") for shape in (a, b))
+    found = [backend.to_host(cuda_product.matmul(x, y)) for _ in range(2)]
+    assert found[0].tobytes() == found[1].tobytes()
+    error = np.abs(found[0] - backend.to_host(x @ y)).max()
+    assert error < 1e-5 * a[-1] ** 0.5
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_captured_network_equals_the_eager_one(data_format: str) -> None:
+    rng = np.random.default_rng(0)
+    shape = (16, 40, 12) if data_format == "channels_last" else (16, 12, 40)
+    network = minigrad.Sequential([
+        layers.SeparableConv1D(24, 3, padding="same", activation="relu", data_format=data_format),
+        layers.BatchNormalization(axis=-1 if data_format == "channels_last" else 1),
+        layers.GlobalAveragePooling1D(data_format=data_format), layers.Dense(5),
+    ])  # fmt: skip
+    network.build((None, *shape[1:]))
+    network.to("cuda")
+    loss_of = losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def step(x: Tensor, labels: Tensor) -> list[Tensor]:
+        loss = loss_of(labels, network(x, training=False))
+        return [loss, *grad(loss, network.trainable_weights)]
+
+    def batch() -> list[Tensor]:
+        x, labels = rng.standard_normal(shape).astype("f4"), rng.integers(0, 5, 16)
+        return [Tensor(x, device="cuda"), Tensor(labels, device="cuda")]
+
+    replay = capturing.capture(step, *batch())
+    for given in (batch() for _ in range(3)):
+        for found, expected in zip(replay(*given), step(*given), strict=True):
+            np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_other_dtypes_are_refused_in_a_capture() -> None:
+    x = Tensor(np.ones((4, 4), "c8"), device="cuda")
+    with pytest.raises(RuntimeError, match="matmul: while a step is captured the dtype must be one of"):
+        capturing.capture(lambda x: x @ x, x)
