@@ -1,4 +1,4 @@
-"""What only a GPU can show of the depthwise kernels; run with -m gpu."""
+"""What only a GPU can show of the kernels; run with -m gpu."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import Tensor, backend, layers, ops
-from minigrad.kernels import cuda
+from minigrad import Sequential, Tensor, backend, grad, layers, losses, ops
+from minigrad.cuda import capture
+from minigrad.kernels import cuda, cuda_product
 from minigrad.kernels.geometry import Geometry
 from tests.benchmarks.workloads import WORKLOADS, Workload
+from tests.cuda import products
 from tests.cuda.cases import LAYOUTS, Case, check, random_cases, results
 
 pytestmark = pytest.mark.gpu
@@ -118,3 +120,50 @@ def test_products_are_of_float32_unless_tf32_is_allowed() -> None:
         assert "TF32 on" in backend.device_summary("cuda")
     finally:
         backend.set_tf32(False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_products_on_a_gpu_equal_those_of_numpy(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for case in products.random_cases(7, {dtype: 200}):
+        products.choose_as(case, monkeypatch)
+        products.check(case, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((1000, 700), (700, 900)), ((64, 256, 300), (300, 256)), ((8, 64, 200), (8, 200, 64)), ((300, 9999), (9999, 200))],
+)  # fmt: skip
+def test_products_on_a_gpu_equal_those_of_cublas(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    x, y = (backend.move(rng.standard_normal(shape).astype("f4"), "cuda") for shape in (a, b))
+    found = [backend.to_host(cuda_product.matmul(x, y)) for _ in range(2)]
+    assert found[0].tobytes() == found[1].tobytes()
+    error = np.abs(found[0] - backend.to_host(x @ y)).max()
+    assert error < 1e-5 * a[-1] ** 0.5
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_captured_network_equals_the_eager_one(data_format: str) -> None:
+    rng = np.random.default_rng(0)
+    shape = (16, 40, 12) if data_format == "channels_last" else (16, 12, 40)
+    network = Sequential([
+        layers.SeparableConv1D(24, 3, padding="same", activation="relu", data_format=data_format),
+        layers.BatchNormalization(axis=-1 if data_format == "channels_last" else 1),
+        layers.GlobalAveragePooling1D(data_format=data_format), layers.Dense(5),
+    ])  # fmt: skip
+    network.build((None, *shape[1:]))
+    network.to("cuda")
+    loss_of = losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def step(x: Tensor, labels: Tensor) -> list[Tensor]:
+        loss = loss_of(labels, network(x, training=False))
+        return [loss, *grad(loss, network.trainable_weights)]
+
+    def batch() -> list[Tensor]:
+        x, labels = rng.standard_normal(shape).astype("f4"), rng.integers(0, 5, 16)
+        return [Tensor(x, device="cuda"), Tensor(labels, device="cuda")]
+
+    replay = capture(step, *batch())
+    for given in (batch() for _ in range(3)):
+        for found, expected in zip(replay(*given), step(*given), strict=True):
+            np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4, atol=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 
 from minigrad.backend import array_module, move, to_host
 from minigrad.kernels import cuda_product
@@ -26,6 +27,22 @@ class Case(NamedTuple):
     tile: int | None = None  # instead of the best
     blocks: int | None = None  # that run at once
     long_index: bool = False  # indices are long long
+
+
+CHOICES = {name: getattr(cuda_product, name) for name in ("_TILES", "_BLOCKS", "_GRID", "INT")}
+
+
+def choose_as(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `minigrad.kernels.cuda_product` choose as the case says."""
+    bent: dict[str, object] = {}
+    if case.tile is not None:
+        bent["_TILES"] = CHOICES["_TILES"][case.tile : case.tile + 1]
+    if case.blocks is not None:
+        bent["_BLOCKS"] = bent["_GRID"] = case.blocks
+    if case.long_index:
+        bent["INT"] = 0
+    for name, value in (CHOICES | bent).items():
+        monkeypatch.setattr(cuda_product, name, value)
 
 
 def random_case(rng: np.random.Generator, seed: int, dtype: str) -> Case:
