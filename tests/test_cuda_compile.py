@@ -63,8 +63,9 @@ def test_no_kernel_of_any_workload_spills(arch: str, dtype: str, tmp_path: Path)
 
 @needs_nvcc
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_products_compile_and_stay_in_registers(arch: str, tmp_path: Path) -> None:
-    names = [name for dtype in cuda.TYPES for name in products(dtype)]
+@pytest.mark.parametrize("dtypes", [("float32",), pytest.param(tuple(cuda.TYPES), marks=pytest.mark.slow)])
+def test_products_compile_and_stay_in_registers(dtypes: tuple[str, ...], arch: str, tmp_path: Path) -> None:
+    names = [name for dtype in dtypes for name in products(dtype)]
     report = compilers.compiled_by_nvcc(names, arch, tmp_path, cuda_product.SOURCE)
     print(f"{arch}: {len(names)} kernels, registers {sorted(compilers.registers(report))}")
     assert len(compilers.registers(report)) == len(names)
