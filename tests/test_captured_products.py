@@ -17,6 +17,7 @@ from minigrad.kernels import cuda, cuda_product, product
 from minigrad.ops import standardization
 from tests.cuda import emulator
 from tests.cuda.fake import FakeStream, installed, with_kernels
+from tests.cuda.products import kernels
 from tests.test_cuda_product import needs_gxx
 
 
@@ -103,8 +104,8 @@ def test_replays_run_the_kernel_itself(
     name: str, cupy: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """The source, emulated, started by the recorded graph with what CuPy's arrays tell of themselves."""
-    names = [f"multiply<float, int, {', '.join(map(str, tile[:5]))}>" for tile in cuda_product._TILES]
-    program = emulator.Emulator(names, Path(request.config.cache.mkdir("cuda")), source=cuda_product.SOURCE)
+    folder = Path(request.config.cache.mkdir("cuda"))
+    program = emulator.Emulator(kernels("float32"), folder, source=cuda_product.SOURCE)
 
     def kernel(source: str, name: str, options: tuple[str, ...]) -> Callable[..., None]:
         def launch(grid: Any, block: Any, arguments: Any, *, shared_mem: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from minigrad.kernels import cuda, cuda_product
 from minigrad.kernels.geometry import Geometry
 from tests.benchmarks.workloads import WORKLOADS, Workload
-from tests.cuda import compilers
+from tests.cuda import compilers, products
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
 
@@ -31,12 +31,6 @@ def kernels_of(workload: Workload, dtype: str) -> set[str]:
 
 def kernels(dtype: str, workloads: list[Workload] = WORKLOADS) -> list[str]:
     return sorted(set().union(*(kernels_of(workload, dtype) for workload in workloads)))
-
-
-def products(dtype: str) -> list[str]:
-    """The product kernel with every tile and type of index."""
-    kinds = ((index, tile) for index in ("int", "long long") for tile in cuda_product._TILES)
-    return [f"multiply<{cuda.TYPES[dtype]}, {index}, {', '.join(map(str, tile[:5]))}>" for index, tile in kinds]
 
 
 @needs_nvcc
@@ -65,7 +59,7 @@ def test_no_kernel_of_any_workload_spills(arch: str, dtype: str, tmp_path: Path)
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("dtypes", [("float32",), pytest.param(tuple(cuda.TYPES), marks=pytest.mark.slow)])
 def test_products_compile_and_stay_in_registers(dtypes: tuple[str, ...], arch: str, tmp_path: Path) -> None:
-    names = [name for dtype in dtypes for name in products(dtype)]
+    names = [name for dtype in dtypes for name in products.kernels(dtype)]
     report = compilers.compiled_by_nvcc(names, arch, tmp_path, cuda_product.SOURCE)
     print(f"{arch}: {len(names)} kernels, registers {sorted(compilers.registers(report))}")
     assert len(compilers.registers(report)) == len(names)
@@ -78,7 +72,7 @@ def test_kernels_compile_as_cupy_compiles_them(arch: str) -> None:
     for name in ("convolve_rows<__half, int, 9, 4, 5, true>", "correlate<float, long long, 5, 4, false>"):
         assert compilers.compiled_by_nvrtc(name, arch)[:4] == b"\x7fELF"
     for dtype in cuda.TYPES:
-        assert compilers.compiled_by_nvrtc(products(dtype)[0], arch, cuda_product.SOURCE)[:4] == b"\x7fELF"
+        assert compilers.compiled_by_nvrtc(products.kernels(dtype)[0], arch, cuda_product.SOURCE)[:4] == b"\x7fELF"
 
 
 def test_spills_and_registers_are_read_from_a_report() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from minigrad.kernels import cuda, cuda_product
 from tests.cuda import emulator
-from tests.cuda.products import Case, check, choose_as, factors, random_cases, result
+from tests.cuda.products import Case, check, choose_as, factors, kernels, random_cases, result
 
 needs_gxx = pytest.mark.skipif(emulator.compiler() is None, reason="no g++ that knows _Float16 is on this machine")
 SUMS = [f"add_up<{name}, {index}>" for name in ("float", "double", "__half") for index in ("int", "long long")]
@@ -32,22 +32,13 @@ def bend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Case], None]:
 class Campaign:
     """Cases, the programs that run their kernels (one for each dtype, one for the sums of parts), and what ran."""
 
-    def __init__(self, cases: list[Case], bend: Callable[[Case], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, cases: list[Case], bend: Callable[[Case], None], monkeypatch: pytest.MonkeyPatch, folder: Path,
+        source: Path, flags: tuple[str, ...],
+    ) -> None:
         self.cases, self.bend, self.monkeypatch = cases, bend, monkeypatch
-        self.programs: dict[str, emulator.Emulator] = {}
-
-    def build(self, folder: Path, source: Path, flags: tuple[str, ...]) -> None:
-        """Find out which kernels are needed, and build them, all dtypes at once."""
-        names: dict[str, set[str]] = {case.dtype: set() for case in self.cases}
-        with self.monkeypatch.context() as patch:
-            for case in self.cases:
-                patch.setattr(cuda_product, "start", lambda launch, *a, case=case: names[case.dtype].add(launch.name))
-                self.bend(case)
-                result(case)
-        multiply = {dtype: {n for n in wanted if n.startswith("multiply")} for dtype, wanted in names.items()}
-        self.programs = {
-            dtype: emulator.Emulator(wanted, folder, flags, source) for dtype, wanted in multiply.items()
-        }
+        dtypes = {case.dtype for case in cases}
+        self.programs = {dtype: emulator.Emulator(kernels(dtype), folder, flags, source) for dtype in dtypes}
         self.programs["sums"] = emulator.Emulator(SUMS, folder)
 
     def kernel(self, dtype: str) -> Callable[..., Any]:
@@ -78,8 +69,7 @@ def campaign(
     made: list[Campaign] = []
 
     def start(cases: list[Case], source: Path = cuda_product.SOURCE, flags: tuple[str, ...] = ()) -> Campaign:
-        made.append(Campaign(cases, bend, monkeypatch))
-        made[-1].build(Path(request.config.cache.mkdir("cuda")), source, flags)
+        made.append(Campaign(cases, bend, monkeypatch, Path(request.config.cache.mkdir("cuda")), source, flags))
         return made[-1]
 
     yield start

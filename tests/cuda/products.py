@@ -9,6 +9,7 @@ import pytest
 
 from minigrad.backend import array_module, move, to_host
 from minigrad.kernels import cuda_product
+from minigrad.kernels.cuda import TYPES
 from tests.cuda.cases import TOLERANCES
 
 EDGES = (15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129, 130)  # lengths at which a tile ends
@@ -30,6 +31,12 @@ class Case(NamedTuple):
 
 
 CHOICES = {name: getattr(cuda_product, name) for name in ("_TILES", "_BLOCKS", "_GRID", "INT")}
+
+
+def kernels(dtype: str) -> list[str]:
+    """The product kernel with every tile and type of index."""
+    kinds = ((index, tile) for index in ("int", "long long") for tile in CHOICES["_TILES"])
+    return [f"multiply<{TYPES[dtype]}, {index}, {', '.join(map(str, tile[:5]))}>" for index, tile in kinds]
 
 
 def choose_as(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
