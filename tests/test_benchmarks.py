@@ -110,7 +110,7 @@ def test_what_differs_is_not_timed() -> None:
 
 
 def test_contestants_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two steps to begin with; then in each round one that does not count and those that do, one contestant a turn."""
+    """Two steps to begin with; then in each round those of the warm-up and those that count, one contestant a turn."""
     calls: list[str] = []
     now = 0.0
 
@@ -119,13 +119,11 @@ def test_contestants_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         calls.append(name)
         now += seconds
 
-    def pause(seconds: float) -> None:
-        calls.append("-")
-
-    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now, sleep=pause))
-    times = timing.taken_in_turns({"a": lambda: step("a", 2.0), "b": lambda: step("b", 4.0)}, rounds=2, seconds=6.0)
-    assert "".join(calls) == "aa" "bb" + 2 * ("-" "a" "aaa" "-" "b" "bb")
-    assert times == {"a": [2.0, 2.0], "b": [4.0, 4.0]}
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(timing, "WARM_UP", 5.0)
+    times = timing.taken_in_turns({"a": lambda: step("a", 2.0), "b": lambda: step("b", 8.0)}, rounds=2, seconds=16.0)
+    assert "".join(calls) == "aa" "bb" + 2 * ("aaa" "aaaaaaaa" "b" "bb")
+    assert times == {"a": [2.0, 2.0], "b": [8.0, 8.0]}
 
 
 def test_ratios_are_medians_over_rounds_to_the_best_candidate(capsys: pytest.CaptureFixture[str]) -> None:
