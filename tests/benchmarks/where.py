@@ -91,7 +91,7 @@ def measured(workload: Any, present: list[str], rounds: int, seconds: float) -> 
 def drawn(rows: list[dict[str, Any]]) -> Any:
     """A bar for each data format of each workload, in units of the step of the fastest peer."""
     figure, (axes,) = plot.figure(size=(9.5, 1.9 + 0.62 * len(rows)))
-    labels, widest = [], 0.0
+    labels, notes = [], []
     for i, row in enumerate(rows):
         medians = row["medians_s"]
         others = [name for name in medians if name not in ("floor", *row["parts_s"])]
@@ -103,15 +103,17 @@ def drawn(rows: list[dict[str, Any]]) -> Any:
             for part, took in row["parts_s"][name].items():
                 axes.barh(y, took / unit, 0.34, left, color=PARTS[part], label=part if y < 0 else None)
                 left += took / unit
-            note = f" {left * unit * 1e3:.2f} ms, channels {name.split('_')[1]}"
-            axes.text(left, y, note, va="center", color=plot.INK, fontsize=8)
-            widest = max(widest, left)
+            notes.append((left, y, f" {left * unit * 1e3:.2f} ms, channels {name.split('_')[1]}"))
         low, label = medians["floor"] / unit, None if i else "floor: the three products alone"
         for color, width in (("white", 4), ("black", 1.6)):  # either reads on bars, light pages or dark ones
             axes.plot([low, low], [i - 0.42, i + 0.42], color=color, lw=width)
         axes.plot([], [], color=plot.INK, label=label)
     axes.axvline(1, color=plot.INK, lw=1, ls="--")
-    axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, 1.25 * widest))
+    width = 1.25 * max(left for left, _, _ in notes)
+    for left, y, note in notes:
+        at = 1 if left < 1 < left + 0.2 * width else left  # never across the dashed line
+        axes.text(at, y, note, va="center", color=plot.INK, fontsize=8)
+    axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, width))
     axes.set_xlabel("time of a step, where the one named on the left is 1")
     axes.set_yticks(range(len(rows)), labels)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, labelcolor=plot.INK, fontsize=8)
