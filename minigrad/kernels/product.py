@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.backend import Array, array_module, capturing, device_of, on_gpu, own_products
+from minigrad.backend import Array, array_module, array_types, capturing, device_of, on_gpu, own_products
 from minigrad.kernels import cuda_product, parallel
 from minigrad.kernels.scratch import scratch
 
@@ -30,7 +30,11 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """
     if capturing.get() is not None and own_products(a, b):  # asked in two steps: small products are in a hurry
         return cuda_product.matmul(a, b, out)
-    return a @ b if out is None else array_module(a).matmul(a, b, out=out)
+    if out is not None:
+        return array_module(a).matmul(a, b, out=out)
+    if type(a) is type(b) in array_types and a.ndim == b.ndim == 2:
+        return a.dot(b)  # the same product; of small matrices in less than half the time
+    return a @ b
 
 
 def matmul_sum(a: Array, b: Array) -> Array:

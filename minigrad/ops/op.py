@@ -174,7 +174,8 @@ class Op:
             return y
         if type(y) not in array_types:
             y = asarray(y)
-        if not pattern or not recording.get() or y.dtype.kind not in "fc":
+        dtype = y.dtype
+        if not pattern or not recording.get() or dtype.kind not in "fc":
             return value._output(y, None)
         if self.variadic:
             attributes[f"{self.arguments[-1]}_shape"] = [array.shape for array in arrays]
@@ -195,7 +196,7 @@ class Op:
         for name, default in plan.extra:
             saved.append(attributes.get(name, default))
         node.shape = y.shape
-        node.dtype = y.dtype
+        node.dtype = dtype
         return value._output(y, node)
 
     def _explain(self, error: Exception, arrays: list[Any]) -> NoReturn:
@@ -217,10 +218,14 @@ class Op:
 
     def fitted(self, gradient: Any, parent: Any, position: int) -> Any:
         """The gradient with the shape and dtype of its argument: broadcasting summed, promotion undone."""
-        if gradient.shape != parent.shape:
-            if not self.broadcasts or not _broadcasts_to(parent.shape, gradient.shape):
+        shape = parent.shape
+        if gradient.shape != shape:
+            if self.broadcasts and gradient.shape[1:] == shape:  # a bias, as most are
+                gradient = gradient.sum(0)
+            elif self.broadcasts and _broadcasts_to(shape, gradient.shape):
+                gradient = sum_to(gradient, shape)
+            else:
                 self._refuse("shape", gradient, parent, position)
-            gradient = sum_to(gradient, parent.shape)
         if gradient.dtype != parent.dtype:
             if gradient.dtype.kind != parent.dtype.kind:
                 self._refuse("dtype", gradient, parent, position)
@@ -275,6 +280,6 @@ def sum_to(array: Any, shape: tuple[int, ...]) -> Any:
     """Sum ``array`` (or value) over the axes that broadcasting from ``shape`` repeated."""
     extra = array.ndim - len(shape)
     if array.shape[extra:] == shape:
-        return array.sum(tuple(range(extra))) if extra > 1 else array.sum(0)
+        return array.sum(tuple(range(extra)))
     repeated = tuple(i for i, n in enumerate(array.shape) if i < extra or shape[i - extra] != n)
     return array.sum(axis=repeated, keepdims=True).reshape(shape)
