@@ -12,7 +12,7 @@ import functools
 import operator
 from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 from weakref import ref
 
 from minigrad.backend import Array, Generator, array_types, asarray, capturing, device_of, move
@@ -111,6 +111,13 @@ class HostNumber:
     def __index__(self) -> int:
         return operator.index(self.known())
 
+    def __cupy_get_ndarray__(self) -> NoReturn:  # CuPy asks for it where it is given no array and no plain number
+        raise RuntimeError(
+            "capture: a number of the host that changes from step to step, as the learning rate, must meet arrays by "
+            "+ - * / ** alone, not in place and not in functions of CuPy: w -= rate * g will do, and w[...] = w * rate "
+            f"for w *= rate. Received: the number, now {self.now()}"
+        )
+
     def __repr__(self) -> str:
         return f"HostNumber({self.now()})"
 
@@ -137,7 +144,7 @@ def _install_arithmetic(name: str) -> None:
         if type(other) not in array_types:
             return NotImplemented
         log = number.log()
-        place = number.now() if log is None else log.place(number, other.dtype)
+        place = number.now() if log is None else log.place(number, other)
         return function(other, place) if swapped else function(place, other)
 
     setattr(HostNumber, f"__{name}__", lambda self, other: combine(self, other, False))
@@ -201,11 +208,13 @@ class HostLog:
             self._derived[key] = HostNumber(self, function, arguments, None)
         return self._derived[key]
 
-    def place(self, number: HostNumber, dtype: Any) -> Array:
-        """An array of no axes that holds the number when the kernels run."""
+    def place(self, number: HostNumber, other: Array) -> Array:
+        """An array of no axes that holds the number when the kernels run, in the dtype that it takes beside ``other``."""
+        now = number.now()
+        dtype = self._xp.result_type(other.dtype, now)  # a fraction beside integers or booleans is no integer
         key = (number, dtype)
         if key not in self._places:
-            self._places[key] = self._placed(number, dtype) if self.records else self._xp.full((), number.now(), dtype)
+            self._places[key] = self._placed(number, dtype) if self.records else self._xp.full((), now, dtype)
         return self._places[key]
 
     def _placed(self, number: HostNumber, dtype: Any) -> Array:

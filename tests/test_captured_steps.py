@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from minigrad import Sequential, Tensor, cuda, grad, layers, losses, optimizers, set_random_seed
+from minigrad import Sequential, Tensor, backend, cuda, grad, layers, losses, optimizers, set_random_seed
 from minigrad.optimizers import schedules
 from minigrad.variable import Variable
 from tests.benchmarks import small_step
@@ -369,7 +369,7 @@ class Lifting(optimizers.Optimizer):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: float) -> None:
         variable -= halved(learning_rate, self.iterations) * gradient
-        variable *= 1 - abs(-learning_rate) % 0.5 // 2 + 2**learning_rate - 2**learning_rate
+        variable[...] = variable * (1 - abs(-learning_rate) % 0.5 // 2 + 2**learning_rate - 2**learning_rate)
 
 
 @cuda.lifted
@@ -388,6 +388,43 @@ def test_rules_of_ones_own() -> None:
         branching.apply([x], ws[:1])
         replay(x)
     np.testing.assert_allclose(ws[1].numpy(), ws[0].numpy(), rtol=1e-6)
+
+
+class Counting(optimizers.Optimizer):
+    """A rule in which numbers meet booleans and integers."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: float) -> None:
+        variable -= (gradient > 0) * learning_rate + learning_rate * (gradient > 1).astype("int32")
+        variable -= (gradient > 0) * self.iterations + (gradient > 0).astype("int16") / (self.iterations + 1)
+
+
+def test_numbers_keep_their_fractions_beside_integers() -> None:
+    x = Tensor([2.0, 1.0, -1.0], device="cuda")
+    ws = [Variable([1.0, 2.0, 3.0], device="cuda", name="w") for _ in range(2)]
+    eager, captured = Counting(0.25), Counting(0.25)
+    replay = cuda.capture(lambda x: captured.apply([x], ws[1:]), x)
+    for _ in range(3):
+        eager.apply([x], ws[:1])
+        replay(x)
+    assert ws[0].tolist() == ws[1].tolist()
+    assert ws[0].tolist()[2] == 3.0
+
+
+@pytest.mark.parametrize("rule", [
+    lambda w, rate: w.__imul__(1 - rate), lambda w, rate: w.__setitem__(..., rate),
+    lambda w, rate: backend.array_module(w).maximum(w, rate),
+])  # fmt: skip
+def test_numbers_that_cupy_would_be_given_are_refused(rule: Any) -> None:
+    """In place and in its functions: CuPy leaves nothing to the number there."""
+
+    class Own(optimizers.Optimizer):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: float) -> None:
+            rule(variable, learning_rate)
+
+    x, w = (Tensor([1.0, 2.0], device="cuda") for _ in range(2))
+    message = r"^capture: a number of the host.*not in place and not in functions of CuPy.*Received: the number, now 0\."
+    with pytest.raises(RuntimeError, match=message):
+        cuda.capture(lambda x: Own(0.5).apply([x], [Variable(w, name="w")]), x)
 
 
 def test_steps_must_be_the_same_at_every_call() -> None:

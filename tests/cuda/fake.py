@@ -112,7 +112,7 @@ def bare(value: Any) -> Any:
         raise TypeError(f"Unsupported type {type(value)}")
     if isinstance(value, (list, tuple)):
         return type(value)(bare(part) for part in value)
-    return value
+    return bare(value.__cupy_get_ndarray__()) if hasattr(value, "__cupy_get_ndarray__") else value
 
 
 def _fakes(values: Any) -> Iterator[FakeArray]:
@@ -166,8 +166,11 @@ IN_PLACE = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np
 
 def _install(name: str, function: Any, swapped: bool = False, in_place: bool = False) -> None:
     def operate(self: FakeArray, *others: Any) -> Any:
-        if any(not isinstance(other, FakeArray) and getattr(other, "__array_ufunc__", 0) is None for other in others):
-            return NotImplemented  # as CuPy leaves the work to what NumPy's functions must not touch
+        strange = any(
+            not isinstance(other, FakeArray) and getattr(other, "__array_ufunc__", 0) is None for other in others
+        )
+        if strange and not in_place:
+            return NotImplemented  # as CuPy leaves the work, but never in place, to what NumPy's functions must not touch
         operands = (*others, self) if swapped else (self, *others)
         return kernel(function, *operands, out=self) if in_place else kernel(function, *operands)
 
