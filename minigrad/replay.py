@@ -209,7 +209,7 @@ class HostLog:
         return self._derived[key]
 
     def place(self, number: HostNumber, other: Array) -> Array:
-        """An array of no axes that holds the number when the kernels run, in the dtype that it takes beside ``other``."""
+        """An array of no axes that holds the number when the kernels run, in the dtype it takes beside ``other``."""
         now = number.now()
         dtype = self._xp.result_type(other.dtype, now)  # a fraction beside integers or booleans is no integer
         key = (number, dtype)
