@@ -8,6 +8,7 @@ every replay (`minigrad.replay`). The graph has memory of its own for variables,
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from minigrad.replay import HostNumber, lifted
 from minigrad.tensor import Tensor
 
 __all__ = ["Captured", "HostNumber", "capture", "lifted"]
+
+_one_at_a_time = threading.Lock()  # CuPy has one allocator of pinned memory for all threads
 
 
 class Captured:
@@ -39,9 +42,9 @@ class Captured:
         if capturing.get() is not None:
             raise RuntimeError("capture: a step that is being captured must not capture another. Received: such a step")
         self._cupy: Any = array_module(data[0])
-        with at_device_of(data[0]):
+        with _one_at_a_time, at_device_of(data[0]):
             self._inputs = [Tensor(x, requires_grad=x.requires_grad) for x in inputs]
-            self._pool = self._cupy.cuda.MemoryPool()  # all that the graph writes to stays its own
+            self._pool = self._cupy.cuda.MemoryPool(_kept(self._cupy.cuda))  # what the graph writes to stays its own
             self._recording = Recording(self._cupy)
             try:
                 self._graph, self.outputs = self._recorded(step, warmup)
@@ -195,6 +198,19 @@ def _on_gpu(who: str, i: int, x: Any) -> Array:
         received = f"a Tensor on {x.device!r}" if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"{who}: inputs[{i}] must be a Tensor on a GPU; move it with .to('cuda'). Received: {received}")
     return x.data
+
+
+def _kept(cuda: Any) -> Callable[[int], Any]:
+    """What gets memory for a pool, and holds it as long as the pool lives. By itself a pool that is short of memory
+    gives back all that is free, although kernels that were recorded before write there.
+    """
+    blocks: list[Any] = []
+
+    def allocate(size: int) -> Any:
+        blocks.append(cuda.Memory(size))
+        return cuda.MemoryPointer(blocks[-1], 0)
+
+    return allocate
 
 
 def _abandon(stream: Any) -> None:

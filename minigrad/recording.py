@@ -133,6 +133,11 @@ class Recording(HostLog):
         elif variable in self._saved:
             self._saved[variable] = data
 
+    def keeps(self, array: Array) -> None:
+        """The step reads an array of which it is not known here who made it."""
+        if self.records and id(array) not in self._made:
+            self._constants[id(array)] = array
+
     def _refuse_other(self, variable: Variable) -> NoReturn:
         where = "as it did not when it was tried out" if on_gpu(variable.data) else "on the host, as no replay would"
         raise RuntimeError(
@@ -147,8 +152,8 @@ class Recording(HostLog):
                 continue
             if isinstance(x, Variable):
                 self.reads(x)
-            elif self.records and id(x.data) not in self._made:
-                self._constants[id(x.data)] = x.data
+            else:
+                self.keeps(x.data)
             if isinstance(x.node, Leaf):
                 self._gradients.setdefault(x, x.grad)
         y = op(*inputs, **attributes)

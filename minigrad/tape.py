@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from operator import attrgetter
 from typing import Any
 
-from minigrad.backend import Array, array_types, asarray, describe, device_of, filled_like
+from minigrad.backend import Array, array_types, asarray, capturing, describe, device_of, filled_like
 
 births = itertools.count()
 recording: ContextVar[bool] = ContextVar("minigrad_recording", default=True)
@@ -167,6 +167,8 @@ def _seed(output: Value, gradient: Any, who: str) -> Any:
         array = gradient.data
     else:
         array = gradient = asarray(gradient, like=output.data)
+    if (recording := capturing.get()) is not None:
+        recording.keeps(array)
     if array.shape != output.shape or device_of(array) != device_of(output.data):
         raise ValueError(
             f"{who}: gradient must have the shape and device of the output. Received: gradient={describe(array)} "

@@ -89,6 +89,8 @@ class Variable(Tensor):
     def fitting(self, value: Any) -> Array:
         """The array of ``value``, once it is known to fit; its dtype may be another."""
         data = value.data if isinstance(value, Tensor) else asarray(value, like=self.data)
+        if (recording := capturing.get()) is not None:
+            recording.keeps(data)
         if data.shape != self.shape:
             raise ValueError(
                 f"assign: the value must have the shape of the variable {self.path!r}. "

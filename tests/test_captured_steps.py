@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -344,6 +345,33 @@ def test_what_a_graph_reads_is_not_freed() -> None:
     assert replay(x).tolist() == [2.0, 3.0]
 
 
+def test_values_and_gradients_from_outside_are_not_freed() -> None:
+    given = [Tensor(values, device="cuda") for values in ([2.0, 3.0], [5.0, 7.0])]
+    w = Variable([0.0, 0.0], device="cuda", name="w", trainable=False)
+    x = Tensor([1.0, 1.0], device="cuda", requires_grad=True)
+
+    def step(x: Tensor) -> Tensor:
+        w.assign(given[0])
+        return grad(x * 1.0, x, given[1])
+
+    replay = cuda.capture(step, x)
+    given.clear()
+    assert replay(x).tolist() == [5.0, 7.0]
+    assert w.tolist() == [2.0, 3.0]
+
+
+def test_memory_of_a_graph_is_not_given_back() -> None:
+    """A pool that is short of memory gives back blocks that are free, where recorded kernels write."""
+    x = Tensor([1.0], device="cuda")
+    replay = cuda.capture(lambda x: x * 2.0, x)
+    replay._pool.malloc(512)
+    block = weakref.ref(replay._pool.free[0])
+    replay._pool.free_all_blocks()
+    assert block().size == 512
+    del replay
+    assert block() is None
+
+
 def test_small_weights_are_updated_where_they_are() -> None:
     """A graph copies no weights and no state, but the gradients into one row."""
     counts = []
@@ -422,7 +450,7 @@ def test_numbers_that_cupy_would_be_given_are_refused(rule: Any) -> None:
             rule(variable, learning_rate)
 
     x, w = (Tensor([1.0, 2.0], device="cuda") for _ in range(2))
-    message = r"^capture: a number of the host.*not in place and not in functions of CuPy.*Received: the number, now 0\."
+    message = r"^capture: a number of the host.*not in place and not in functions of CuPy.*: the number, now 0\."
     with pytest.raises(RuntimeError, match=message):
         cuda.capture(lambda x: Own(0.5).apply([x], [Variable(w, name="w")]), x)
 
@@ -496,6 +524,22 @@ def test_other_threads_copy_as_before() -> None:
     x = Tensor([1.0], device="cuda")
     cuda.capture(step, x)
     assert len(copied) == 3
+
+
+def test_threads_capture_one_after_the_other() -> None:
+    x, made = Tensor([1.0], device="cuda"), []
+    thread = threading.Thread(target=lambda: made.append(cuda.capture(lambda x: x * 3.0, x)))
+
+    def step(x: Tensor) -> Tensor:
+        if FakeStream.recording is not None:
+            thread.start()
+            thread.join(0.1)
+            assert thread.is_alive()
+        return x * 2.0
+
+    replay = cuda.capture(step, x)
+    thread.join()
+    assert (replay(x).tolist(), made[0](x).tolist()) == ([2.0], [3.0])
 
 
 def test_the_small_step_of_the_benchmark_is_captured_as_a_whole(capsys: pytest.CaptureFixture[str]) -> None:

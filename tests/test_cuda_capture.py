@@ -42,7 +42,7 @@ def test_replays_compute_with_new_inputs(weight: Variable) -> None:
     x = on_gpu([1.0, 10.0])
     replay = cuda.capture(lambda x: (x * weight, 5), x, warmup=3)
     assert FakeStream.log == [
-        "synchronize", "using malloc of the pool", "synchronize", "begin_capture", "end_capture"
+        "synchronize", "using FakePool.malloc", "synchronize", "begin_capture", "end_capture"
     ]
     y, five = replay(on_gpu([4.0, 5.0]))
     assert (host(y), five) == ([8.0, 15.0], 5)

@@ -170,7 +170,7 @@ def _install(name: str, function: Any, swapped: bool = False, in_place: bool = F
             not isinstance(other, FakeArray) and getattr(other, "__array_ufunc__", 0) is None for other in others
         )
         if strange and not in_place:
-            return NotImplemented  # as CuPy leaves the work, but never in place, to what NumPy's functions must not touch
+            return NotImplemented  # as CuPy leaves the work, if not in place, to what NumPy must not touch
         operands = (*others, self) if swapped else (self, *others)
         return kernel(function, *operands, out=self) if in_place else kernel(function, *operands)
 
@@ -226,6 +226,27 @@ class Pinned:
     @classmethod
     def set(cls, allocate: Callable[[int], Any]) -> None:
         cls.allocate = staticmethod(allocate)  # type: ignore[assignment]
+
+
+class FakeMemory:
+    """Memory of a GPU, given back when nobody holds it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+class FakePool:
+    """A pool of memory, of which nothing is in use after it was given out."""
+
+    def __init__(self, allocate: Callable[[int], Any]) -> None:
+        self.allocate = allocate
+        self.free: list[FakeMemory] = []
+
+    def malloc(self, size: int) -> None:
+        self.free.append(self.allocate(size).mem)
+
+    def free_all_blocks(self) -> None:  # the pool itself does it when it is short of memory
+        self.free.clear()
 
 
 class FakeStream:
@@ -320,8 +341,9 @@ def fake_cupy() -> Any:
         get_default_pinned_memory_pool=lambda: Pinned,
         cuda=SimpleNamespace(
             runtime=runtime, nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)), Device=FakeDevice, Stream=FakeStream,
-            MemoryPool=lambda: SimpleNamespace(malloc="malloc of the pool"), set_pinned_memory_allocator=Pinned.set,
-            using_allocator=lambda malloc: nullcontext(FakeStream.log.append(f"using {malloc}")),
+            MemoryPool=FakePool, Memory=FakeMemory, MemoryPointer=lambda memory, offset: SimpleNamespace(mem=memory),
+            set_pinned_memory_allocator=Pinned.set,
+            using_allocator=lambda malloc: nullcontext(FakeStream.log.append(f"using {malloc.__qualname__}")),
             get_current_stream=lambda: FakeStream(non_blocking=True),
         ),
         _core=SimpleNamespace(
