@@ -143,6 +143,24 @@ def test_the_whole_step_of_a_compiled_network_with_its_metrics() -> None:
     assert set(logs[0][0]) == {"loss", "accuracy"}
 
 
+def test_words_and_means_of_windows_are_captured() -> None:
+    random = np.random.default_rng(0)
+    batches = [Tensor(random.integers(0, 9, (BATCH, LENGTH)), device="cuda") for _ in range(3)]
+    found = []
+    for captured in (False, True):
+        set_random_seed(0)
+        network = Sequential([
+            layers.Embedding(9, CHANNELS), layers.AveragePooling1D(3, 2, padding="same"), layers.AveragePooling1D(2),
+            layers.GlobalAveragePooling1D(), layers.Dense(CLASSES),
+        ])  # fmt: skip
+        network.build((None, LENGTH))
+        network.to("cuda")
+        made = Training(network, optimizers.Adam(0.1))
+        step = cuda.capture(made.step, batches[0], batch(0)[1]) if captured else made.step
+        found.append([step(words, batch(0)[1]).numpy().tolist() for words in batches] + made.state())
+    assert found[0] == found[1]
+
+
 def test_everything_may_happen_between_replays() -> None:
     """Eager steps, assigned weights and state, other learning rates, another capture: each follows the other."""
 

@@ -82,6 +82,32 @@ def test_dropout_copies_a_mask_of_booleans() -> None:
     assert set(np.unique((y / x).numpy().round(3)).tolist()) == {0.0, 2.0}
 
 
+def test_words_on_the_device_are_not_asked() -> None:
+    words, layer = Tensor([[1, 3, -1], [4, 0, 3]], device="standin"), layers.Embedding(4, 2)
+    layer.build((None, 3))
+    layer.to("standin")
+    with copies_noted() as copies:
+        y = layer(words)
+        y.sum().backward()
+    assert copies == ([], [])
+    assert layer.embeddings.grad.numpy()[:, 0].tolist() == [1.0, 1.0, 0.0, 2.0]
+    y, table = y.numpy(), layer.embeddings.numpy()
+    assert np.isnan(y[[0, 1], [2, 0]]).all()
+    np.testing.assert_array_equal(y[[0, 0, 1, 1], [0, 1, 1, 2]], table[[1, 3, 0, 3]])
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_means_of_padded_windows_need_no_copy(data_format: str) -> None:
+    layer = layers.AveragePooling1D(3, strides=2, padding="same", data_format=data_format)
+    x = Tensor(X)
+    expected = layer(x).numpy()
+    x = x.to("standin")
+    with copies_noted() as copies:
+        y = layer(x)
+    assert copies == ([], [])
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-6)
+
+
 def test_copies_are_noted() -> None:
     x = Tensor([1.0, 2.0], device="standin")
     with copies_noted() as outer, copies_noted() as copies:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad import ops
+from minigrad.backend import array_module, device_of
 from minigrad.config import argument, boolean
 from minigrad.layers.arguments import constraint, initializer, regularizer
 from minigrad.layers.layer import Layer, Shape
@@ -30,7 +32,7 @@ class Embedding(Layer):
         mask_zero: whether the word 0 stands for padding, see `compute_mask`.
 
     Raises:
-        ValueError: a bad argument; a word outside 0 .. input_dim - 1.
+        ValueError: a bad argument; a word outside 0 .. input_dim - 1 (on a GPU, its vector is nan instead).
 
     >>> layer = Embedding(10, 4)
     >>> layer(Tensor([[1, 2, 1]])).shape
@@ -54,6 +56,10 @@ class Embedding(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         words = inputs.data if inputs.dtype.kind in "iu" else inputs.data.astype("int32")
+        if device_of(words) != "cpu":  # asking would wait for it
+            there = (words >= 0) & (words < self.input_dim)
+            vectors = self.embeddings[array_module(words).where(there, words, 0)]
+            return self.cast(ops.where(Tensor._output(there[..., None], None), vectors, float("nan")))
         if words.size and not 0 <= words.min() <= words.max() < self.input_dim:
             raise ValueError(
                 f"{self.name}: words must be in 0 .. {self.input_dim - 1}. "

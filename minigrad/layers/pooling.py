@@ -66,16 +66,15 @@ class AveragePooling1D(Pooling1D):
     aliases = ("AvgPool1D",)
 
     def call(self, inputs: Tensor) -> Tensor:
-        geometry = self.geometry(inputs.shape)
+        geometry, last = self.geometry(inputs.shape), self.layout == "NLC"
+        window = {"stride": geometry.stride, "padding": geometry.padding, "layout": self.layout}
         like = {"dtype": inputs.dtype, "device": inputs.device}
         ones = Tensor.ones(self.taps, inputs.shape[self.channel_axis], 1, **like)
-        total = ops.depthwise_conv1d(
-            inputs, ones, stride=geometry.stride, padding=geometry.padding, layout=self.layout
-        )
-        starts = [t * geometry.stride - geometry.padding[0] for t in range(geometry.out_length)]
-        counts = [min(start + self.taps, geometry.length) - max(start, 0) for start in starts]
-        shape = (-1, 1) if self.layout == "NLC" else (-1,)
-        return total / Tensor(counts, **like).reshape(shape)
+        total = ops.depthwise_conv1d(inputs, ones, **window)
+        if not any(geometry.padding):
+            return total / self.taps
+        there = Tensor.ones((1, geometry.length, 1) if last else (1, 1, geometry.length), **like)
+        return total / ops.depthwise_conv1d(there, ones[:, :1], **window)
 
 
 class GlobalPooling1D(Layer):

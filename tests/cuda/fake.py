@@ -11,6 +11,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -87,11 +88,17 @@ class FakeArray:
         for part in index if isinstance(index, tuple) else (index,):
             if isinstance(part, (list, np.ndarray)):
                 _from_host(np.asarray(part))
-        return kernel(operator.getitem, self, index)
+        return kernel(_getitem, self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         host, place, number = self.host, bare(index), bare(value)  # a graph holds memory, not arrays
         FakeStream.start(lambda: host.__setitem__(place, number))
+
+
+def _getitem(host: np.ndarray, index: Any) -> Any:
+    if isinstance(index, np.ndarray) and index.dtype.kind in "iu":
+        index = index % len(host)  # CuPy wraps around what is out of bounds
+    return host[index]
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -319,7 +326,13 @@ class FakeCupy(SimpleNamespace):
         found = getattr(np, name)
         if isinstance(found, type) or not callable(found):
             return found
-        return lambda *args, **named: kernel(found, *args, **named)
+
+        def call(*args: Any, **named: Any) -> Any:
+            return kernel(found, *args, **named)
+
+        if isinstance(found, np.ufunc):
+            call.at = lambda *args: FakeStream.start(partial(found.at, *bare(args)))  # type: ignore[attr-defined]
+        return call
 
 
 def fake_cupy() -> Any:
