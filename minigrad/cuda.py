@@ -69,6 +69,7 @@ class Captured:
                     recording.records = True
                     outputs = step(*self._inputs)
                     recording.close(outputs)
+                graph = stream.end_capture()
             except BaseException as error:
                 _abandon(stream)
                 if isinstance(error, RuntimeError) and str(error).startswith("capture: "):
@@ -79,7 +80,6 @@ class Captured:
                     "capture: all that the step starts must be kernels: no synchronization, no copy to the host, and "
                     f"no matrix product that CuPy leaves to cuBLAS, which it refuses to capture. Received: {error}"
                 ) from error
-            graph = stream.end_capture()
             recording.finish()
             return graph, outputs
 

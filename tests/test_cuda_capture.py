@@ -97,6 +97,22 @@ def refuse() -> None:
         raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
 
 
+def test_a_recording_that_does_not_end_well_is_refused(weight: Variable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA may find only then what it could not record."""
+
+    def end_capture(stream: FakeStream) -> None:
+        FakeStream.recording = None
+        raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+
+    before, x = weight.data, on_gpu([1.0, 1.0])
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeStream, "end_capture", end_capture)
+        with pytest.raises(RuntimeError, match=r"^capture: all that the step starts must be kernels.*Invalidated"):
+            cuda.capture(lambda x: x * weight, x)
+    assert weight.data is before
+    assert host(cuda.capture(lambda x: x * weight, x)(x)) == [2.0, 3.0]
+
+
 def test_keyboard_interrupts_pass(weight: Variable) -> None:
     def step(x: Tensor) -> Tensor:
         if FakeStream.recording is not None:

@@ -51,7 +51,7 @@ class OptimizerState(OptimizerArguments):
         The gradient must stay as it is. ``self.iterations + 1`` counts the updates from 1. A rule that treats each
         number by itself may say ``elementwise = True`` beside: then it is given many small variables in one row, and
         large ones piece by piece. In a step that `minigrad.cuda.capture` records, the learning rate and the count are
-        numbers for arithmetic alone, not in place (``variable[...] = variable * learning_rate``); other functions of them
+        numbers for arithmetic alone, not in place (``w[...] = w * learning_rate``); other functions of them
         are to be `minigrad.cuda.lifted`.
         """
         raise NotImplementedError(
