@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import get_num_threads, ops, set_num_threads
+from minigrad import Tensor, get_num_threads, ops, set_num_threads
 from minigrad.kernels import depthwise, parallel, product, toeplitz, windows
 from minigrad.kernels.geometry import Geometry
 from minigrad.kernels.memory import keep_freed_memory
@@ -99,7 +100,7 @@ def test_kernels_equal_their_definition(seed: int, way: str, threads: int, monke
         )
     set_num_threads(threads)
     rng = np.random.default_rng(seed)
-    for _ in range(100):
+    for _ in range(150):
         geometry, channels, multiplier, batch = random_case(rng)
         x = random_array(rng, (batch, geometry.length, channels))
         w = random_array(rng, (geometry.taps, channels, multiplier))
@@ -131,6 +132,76 @@ def test_products_of_a_linear_layer(batch: int, length: int, threads: int, monke
         dw = product.linear_kernel_grad(place(x), place(g), axis)
         np.testing.assert_allclose(dw, np.einsum("nlc,nlf->cf", x, g), atol=1e-10)
         np.testing.assert_allclose(product.sum_but(place(g), axis % 3), g.sum((0, 1)), atol=1e-10)
+
+
+def test_products_take_any_dtypes() -> None:
+    x, w, b, g = np.ones((2, 5, 3), "float32"), np.ones((3, 4), "int16"), np.ones(4), np.ones((2, 5, 4))
+    for axis, place in ((-1, lambda a: a), (1, lambda a: a.swapaxes(1, 2))):
+        y = product.linear(place(x), w, b, axis)
+        assert y.dtype == np.float64
+        assert (y == 4).all()
+        assert product.linear(place(x), w, None, axis).dtype == np.float32
+        dw = product.linear_kernel_grad(place(x), place(g), axis)
+        assert dw.dtype == np.float64
+        assert (dw == 10).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tiles_cover_all_windows_once(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for _ in range(100):
+        batch, stride, threads = (int(n) for n in rng.integers(1, (9, 5, 5)))
+        span, length, most = (int(n) for n in rng.integers(1, (30, 2000, 1000)))
+        start = -int(rng.integers(0, 200))
+        count = int(rng.integers(1, (length - start) // stride + 100))
+        tiles = windows._tiles(batch, length, start, count, stride, span, most, threads)
+        taken = np.zeros((batch, count), int)
+        for sequences, outputs, inputs in tiles:
+            taken[sequences, outputs] += 1
+            assert inputs.start == start + stride * outputs.start
+            assert inputs.stop == start + stride * (outputs.stop - 1) + span
+        assert (taken == 1).all()
+
+
+def test_tiles_of_long_sequences_copy_their_ends_alone_and_fit_the_cache() -> None:
+    for stride, start, most, threads in itertools.product((1, 3), (0, -9, -10, -11), (500, 2000, 10_000), (1, 2, 3)):
+        length, span = 3001, 21
+        count = (length + 10 - start - span) // stride + 1
+        tiles = windows._tiles(2, length, start, count, stride, span, most, threads)
+        beyond = [tile for tile in tiles if tile.inputs.start < 0 or tile.inputs.stop > length]
+        assert sum(tile.windows.stop - tile.windows.start for tile in beyond) <= 2 * 22
+        seen = [(t.sequences.stop - t.sequences.start) * (t.inputs.stop - t.inputs.start) for t in tiles]
+        assert max(seen) <= most + stride + span
+        assert len(tiles) >= threads
+
+
+@pytest.mark.parametrize("by_products", [False, True])
+def test_large_convolutions_run_on_all_threads(by_products: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_num_threads(3)
+    asked: list[int] = []
+    over = parallel.over
+
+    def noted(run: Any, total: int, work: float) -> Any:
+        asked.append(parallel.parts(total, work))
+        return over(run, total, work)
+
+    monkeypatch.setattr(parallel, "over", noted)
+    monkeypatch.setattr(depthwise, "_by_products", lambda *_: by_products)
+    x, w = np.ones((6, 4000, 64), np.float32), np.ones((3, 64, 1), np.float32)
+    depthwise.forward(x, w, Geometry(4000, 3, padding=(1, 1)), "NLC")
+    assert asked == [3]
+
+
+def test_kernels_for_no_outputs_have_the_gradient_zero() -> None:
+    w, g = np.ones((3, 2, 0)), np.ones((1, 5, 0))
+    dx = ops.depthwise_conv1d_input_grad(g, w, length=7)
+    assert dx.shape == (1, 7, 2)
+    assert not dx.any()
+
+
+def test_products_of_empty_batches_on_another_array_module() -> None:
+    x = Tensor(np.zeros((0, 3, 5)), device="standin")
+    assert ops.linear_kernel_grad(x, x, axis=1).numpy().tolist() == np.zeros((3, 3)).tolist()
 
 
 def test_empty_batches_and_lengths() -> None:
@@ -180,6 +251,51 @@ def test_the_number_of_threads_must_be_positive(count: object) -> None:
     with pytest.raises(ValueError, match=r"set_num_threads: count must be a positive integer. Received: count="):
         set_num_threads(count)  # type: ignore[arg-type]
     assert get_num_threads() == before
+
+
+def test_the_number_of_threads_may_change_while_others_work() -> None:
+    running = threading.Event()
+    running.set()
+    errors: list[Exception] = []
+
+    def work() -> None:
+        while running.is_set():
+            try:
+                parallel.over(lambda part: part, 10, 4 * parallel.MIN_WORK)
+            except Exception as error:
+                errors.append(error)
+
+    others = [threading.Thread(target=work) for _ in range(2)]
+    for other in others:
+        other.start()
+    for i in range(1000):
+        set_num_threads(1 + i % 4)
+    running.clear()
+    for other in others:
+        other.join()
+    assert errors == []
+
+
+FORK = """
+import os, threading
+from minigrad import set_num_threads
+from minigrad.kernels import parallel
+
+set_num_threads(2)
+work = lambda: parallel.over(lambda part: part, 10, 2 * parallel.MIN_WORK)
+work()
+with parallel._lock:  # as if another thread were changing the pool
+    child = os.fork()
+    if not child:
+        os._exit(len(work()))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_kernels_work_in_a_forked_process() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORK]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip() == "2"
 
 
 def test_threads_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

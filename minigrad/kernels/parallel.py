@@ -54,17 +54,14 @@ def set_num_threads(count: int) -> None:
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"set_num_threads: count must be a positive integer. Received: count={count!r}")
     with _lock:
-        _threads = count
-        if _pool is not None:
-            _pool.shutdown()
-            _pool = None
+        _threads, _pool = count, None  # a call that has the old pool keeps it to its end
 
 
 def _workers() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(_threads - 1, thread_name_prefix="minigrad")
+            _pool = ThreadPoolExecutor(max(_threads - 1, 1), thread_name_prefix="minigrad")
         return _pool
 
 
@@ -108,6 +105,16 @@ class _Blas:
 _blas = _Blas()
 
 
+def _start_anew() -> None:
+    """In a process that was forked the pool has no threads, and the lock may be held by a thread that is not there."""
+    global _lock, _pool, _blas
+    _lock, _pool, _blas = threading.Lock(), None, _Blas()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_start_anew)
+
+
 def blas_held() -> AbstractContextManager[None]:
     """A context in which BLAS uses one thread a product."""
     return _blas.held()
@@ -128,7 +135,8 @@ def over(run: Callable[[slice], Result], total: int, work: float) -> list[Result
     bounds = [total * i // count for i in range(count + 1)]
     slices = [slice(a, b) for a, b in pairwise(bounds)]
     with blas_held():
-        others = [_workers().submit(_work, run, part) for part in slices[1:]]
+        pool = _workers()
+        others = [pool.submit(_work, run, part) for part in slices[1:]]
         try:
             results = [run(slices[0])]
         finally:
