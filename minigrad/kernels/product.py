@@ -85,7 +85,7 @@ def linear_kernel_grad(x: Array, g: Array, axis: int) -> Array:
         if on_gpu(x):
             return matmul_sum(x, g.swapaxes(1, 2))
         rows = x
-        some = len(x)  # sequences in one product
+        some = max(len(x), 1)  # sequences in one product
         if device_of(x) == "cpu":
             some = 1 if x.shape[2] >= _LONG else _COLUMNS // max(x.shape[2], 1)
 

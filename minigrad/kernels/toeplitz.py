@@ -123,7 +123,7 @@ def _over_tiles(tile: Callable[..., Any], x: Array, y: Array, geometry: Geometry
     batches = -(-count * bytes_of_one * channels // (groups * _TILE))
     batches = min(count, -(-batches // threads) * threads)  # as many for each thread
     if groups * batches * len(phases) < threads:
-        groups = min(channels, threads)
+        groups = threads
     sequences, some = -(-count // batches), -(-channels // groups)
     tiles = [
         (phase, slice(n, n + sequences), slice(c, min(c + some, channels)), inputs, outputs)

@@ -25,7 +25,7 @@ from minigrad.kernels.scratch import scratch
 _BLOCK = 2048  # elements of an innermost loop of the convolution: long enough to pay for its start, short for the cache
 _LONG_BLOCK = 8192  # likewise of the kernel gradient, which sums over blocks
 _TILE = 1 << 21  # bytes of input that one tile takes
-_LONG = 256  # windows from which few at the ends are worth tiles of their own
+_LONG = 256  # steps from which loops over time are long, and the few windows at the ends worth tiles of their own
 
 # Nanoseconds on one core: a multiply-add, one with a stride, what an output takes more where time lies side by side.
 _SUM, _STRIDED, _IN_TIME, _COPIED = 0.16, 0.25, 0.5, 0.9
@@ -67,7 +67,7 @@ def input_grad(g: Array, w: Array, dx: Array, geometry: Geometry) -> None:
         first = (phase - before) % s  # the first input of this phase
         target = dx[:, first::s]
         last = next((k for k in reversed(range(taps)) if d * k % s == phase), None)
-        if last is None or not target.shape[1]:
+        if last is None or not multiplier:
             target[...] = 0
             continue
         start = (first + before - d * last) // s  # the first step of g that the last tap looks at
@@ -129,8 +129,8 @@ def _tiles(
     Where the sequences are long and few windows reach over their ends, these have tiles of their own: all others then
     need no copy.
     """
-    first = min(max(-(start // stride), 0), count)
-    last = min(max((length - span - start) // stride + 1, first), count)
+    first = max(-(start // stride), 0)
+    last = min((length - span - start) // stride + 1, count)
     ends = (0, first, last, count) if count >= _LONG and last - first > 0.8 * count else (0, count)
     tiles = []
     for a, b in pairwise(ends):
@@ -188,7 +188,7 @@ def _seen(
     count, length, channels = inside.shape
     total = steps.stop - steps.start
     copy = scratch(x, name, (count, total, channels, multiplier), dtype)
-    before = min(begin - steps.start, total)
+    before = begin - steps.start
     if before:
         copy[:, :before] = 0
     if before + length < total:
@@ -298,7 +298,7 @@ def _strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Arra
 
 def _einsum(subscripts: str, a: Array, b: Array, out: Array) -> None:
     xp = array_module(a)
-    if device_of(a) == "cpu" and out.dtype == a.dtype == b.dtype:
+    if device_of(a) == "cpu":
         xp.einsum(subscripts, a, b, out=out)
-    else:  # CuPy's einsum takes no out
+    else:  # another module's may take no out, as CuPy's
         out[...] = xp.einsum(subscripts, a, b)
