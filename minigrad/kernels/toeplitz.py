@@ -57,7 +57,7 @@ def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         inputs = _filled("inputs", x, phase.padding[0], made + m - 1, width, y.dtype)
         outputs = _rows(y, "outputs", made * count, y.shape[1] * STEPS)
         _summed([inputs[i * count : (i + made) * count] for i in range(m)], matrices[c], outputs)
-        _drain(outputs, y, 0, made, STEPS)
+        _drain(outputs, y, 0)
 
     _over_tiles(tile, x, y, geometry)
 
@@ -74,7 +74,7 @@ def input_grad(g: Array, w: Array, dx: Array, geometry: Geometry) -> None:
         outputs = _filled("outputs", g, (m - 1 - first) * STEPS, made + m - 1, STEPS, dx.dtype)
         inputs = _rows(dx, "inputs", made * count, dx.shape[1] * width)
         _summed([outputs[i * count : (i + made) * count] for i in reversed(range(m))], matrices[c], inputs)
-        _drain(inputs, dx, before - first * width, made, width)
+        _drain(inputs, dx, before - first * width)
 
     _over_tiles(tile, dx, g, geometry)
 
@@ -126,7 +126,7 @@ def _over_tiles(tile: Callable[..., Any], x: Array, y: Array, geometry: Geometry
         groups = threads
     sequences, some = -(-count // batches), -(-channels // groups)
     tiles = [
-        (phase, slice(n, n + sequences), slice(c, min(c + some, channels)), inputs, outputs)
+        (phase, slice(n, n + sequences), slice(c, c + some), inputs, outputs)
         for phase, inputs, outputs in phases
         for n in range(0, count, sequences)
         for c in range(0, channels, some)
@@ -208,12 +208,10 @@ def _filled(name: str, x: Array, offset: int, pitch: int, width: int, dtype: Any
     return rows
 
 
-def _drain(rows: Array, x: Array, offset: int, pitch: int, width: int) -> None:
-    """Read x (N, C, L) from rows in which it stands as `_filled` has it; zeros beyond the blocks."""
+def _drain(rows: Array, x: Array, offset: int) -> None:
+    """Read x (N, C, L) from rows in which it stands as `_filled` has it, all of it."""
     count, channels, length = x.shape
-    inside = max(0, min(length, pitch * width - offset))
-    x[:, :, inside:] = 0
-    for block, steps in _pieces(_sequences(rows, count, channels), x, offset, inside):
+    for block, steps in _pieces(_sequences(rows, count, channels), x, offset, length):
         steps[...] = block
 
 
