@@ -386,8 +386,8 @@ def test_sums_over_many_rows(threads: int, monkeypatch: pytest.MonkeyPatch) -> N
     set_num_threads(threads)
     x = np.random.default_rng(0).standard_normal((50, 101, 4))
     np.testing.assert_allclose(ops.sum(x, axis=(0, 1)), x.sum(axis=(0, 1)), rtol=0, atol=1e-11)
-    whole = np.arange(30_000).reshape(-1, 3)
-    assert ops.sum(whole, axis=(0,)).tolist() == whole.sum(axis=0).tolist()
+    whole = np.arange(0, 3_000_000, 100, "int32").reshape(-1, 3)  # whose sums are beyond int32
+    assert ops.sum(whole, axis=(0,)).tolist() == whole.sum(axis=0, dtype="int64").tolist()
 
 
 def test_the_rule_takes_products_for_long_kernels_alone() -> None:
