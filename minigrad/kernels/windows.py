@@ -46,9 +46,9 @@ def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     kernel = _repeated(w.reshape(taps, channels * multiplier), y.shape[1], y.dtype)
     in_time = _in_time(x, s)
 
-    def tile(tile: Tile) -> None:
-        seen = _seen(x, tile.sequences, tile.inputs, "inputs", kernel.dtype, multiplier, in_time)
-        _write(seen, kernel, s, d, y[tile.sequences, tile.windows], 1)
+    def tile(part: Tile) -> None:
+        seen = _seen(x, part.sequences, part.inputs, "inputs", kernel.dtype, multiplier, in_time)
+        _write(seen, kernel, s, d, y[part.sequences, part.windows], 1)
 
     _over_tiles(tile, x, -geometry.padding[0], y, taps, s, d)
 
@@ -79,9 +79,9 @@ def _input_grad_of_phase(g: Array, flipped: Array, multiplier: int, dx: Array, s
     kernel = _repeated(flipped, dx.shape[1], dx.dtype)
     in_time = multiplier == 1 and _in_time(g, 1)
 
-    def tile(tile: Tile) -> None:
-        seen = _seen(g, tile.sequences, tile.inputs, "inputs", kernel.dtype, 1, in_time)
-        _write(seen, kernel, 1, dilation, dx[tile.sequences, tile.windows], multiplier)
+    def tile(part: Tile) -> None:
+        seen = _seen(g, part.sequences, part.inputs, "inputs", kernel.dtype, 1, in_time)
+        _write(seen, kernel, 1, dilation, dx[part.sequences, part.windows], multiplier)
 
     _over_tiles(tile, g, start, dx, len(flipped), 1, dilation)
 
@@ -94,9 +94,9 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
     dtype = xp.result_type(x, g)
     in_time = _in_time(x, geometry.stride)
 
-    def tile(tile: Tile) -> Array:
-        seen = _seen(x, tile.sequences, tile.inputs, "inputs", dtype, multiplier, in_time)
-        given = _seen(g, tile.sequences, tile.windows, "outputs", dtype, 1, not _adjacent(seen))
+    def tile(part: Tile) -> Array:
+        seen = _seen(x, part.sequences, part.inputs, "inputs", dtype, multiplier, in_time)
+        given = _seen(g, part.sequences, part.windows, "outputs", dtype, 1, not _adjacent(seen))
         return _correlate(seen, given, geometry.taps, geometry.stride, geometry.dilation)
 
     dw = xp.zeros((geometry.taps, total), dtype)
