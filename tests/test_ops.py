@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from samples import LINEAR, SAMPLES, Sample
 
-from minigrad import Op, Tensor, grad, gradcheck
+from minigrad import Op, Tensor, grad, gradcheck, ops
 
 OPS = {name: op for name, op in Op.registry.items() if op.compute.__module__.startswith("minigrad.")}
 each = pytest.mark.parametrize("sample", SAMPLES, ids=str)
@@ -183,3 +183,5 @@ def test_the_convolution_family_is_closed(seed: int, layout: str) -> None:
     assert abs(forward - by_kernel) <= 1e-12 * size
 
 
+def test_relu_of_few_and_of_many_booleans_has_one_dtype() -> None:
+    assert {ops.relu(np.ones(shape, bool)).dtype for shape in ((2, 2), (100, 100))} == {np.dtype("int64")}

@@ -205,7 +205,7 @@ def relu(x: Array) -> Array:
     xp = array_module(x)
     if x.dtype.kind == "c":
         return xp.where(x.real > 0, x, 0)
-    if x.size < _MANY:
+    if x.size < _MANY or x.dtype.kind != "f":
         return xp.maximum(x, 0)
     return xp.maximum(x, xp.zeros(x.shape[1:], x.dtype))  # of two arrays NumPy takes the maximum faster
 
