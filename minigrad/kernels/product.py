@@ -1,4 +1,4 @@
-"""Matrix products: all of the package go through `matmul` and `matmul_sum`, which know who multiplies.
+"""Matrix products: all that may meet a GPU go through `matmul` and `matmul_sum`, which know who multiplies.
 
 The product of a linear layer, x w + b along one axis, and its kernel gradient are split over the cores.
 Each core works through its rows in tiles, so that the bias is added while the product is still in its cache.
@@ -17,10 +17,10 @@ from minigrad.kernels.scratch import scratch
 
 _TILE = 1 << 20  # bytes of output that one tile takes
 _SPEED = 30000  # multiply-adds a microsecond, about, on one core
-_LONG = 256  # steps of sequences that are multiplied alone; shorter ones together,
-_COLUMNS = 4096  # of about so many steps
 _SUM_SPEED = 12000  # likewise additions of a sum
 _SMALL = 1000.0  # microseconds of work below which BLAS's own threads, still awake, are faster than ours
+_LONG = 256  # steps of sequences that are multiplied alone; shorter ones together,
+_COLUMNS = 4096  # of about so many steps
 
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
