@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Array = Any  # a numpy.ndarray, a cupy.ndarray, or an array of another registered module
+HostArray = np.ndarray  # to ask quickly whether NumPy computes
 Generator = np.random.Generator
 
 
@@ -30,14 +31,14 @@ class ArrayModule(NamedTuple):
 
 _by_device: dict[str, ArrayModule] = {}
 _by_type: dict[type, ArrayModule] = {}
-array_types: set[type] = set()  # the array types proper: numpy.ndarray and cupy.ndarray, not NumPy's scalars
+array_types: dict[type, Any] = {}  # the array types proper, numpy.ndarray and cupy.ndarray, and their modules
 
 
 def register(module: ArrayModule) -> None:
     """Make an array library known under its device name; the tests register a stand-in for CuPy."""
     _by_device[module.device] = module
     _by_type[module.array_type] = module
-    array_types.add(module.array_type)
+    array_types[module.array_type] = module.xp
 
 
 register(ArrayModule("cpu", np, np.ndarray, np.asarray, np.array))
@@ -158,8 +159,9 @@ def array_module(*arrays: Array) -> Any:
     True
     """
     for array in arrays:
-        if type(array) in array_types:
-            return _by_type[type(array)].xp
+        xp = array_types.get(type(array))
+        if xp is not None:
+            return xp
     for array in arrays:
         if not isinstance(array, (bool, int, float, complex)):
             return _module_of(array).xp

@@ -17,13 +17,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 from minigrad.backend import Array, array_types, asarray, capturing, describe, device_of, filled_like
 
 births = itertools.count()
 recording: ContextVar[bool] = ContextVar("minigrad_recording", default=True)
 _by_birth = attrgetter("birth")
+new = object.__new__
 value_types: set[type] = set()  # Value and its subclasses: asking a set is faster than isinstance
 
 
@@ -96,19 +97,25 @@ class Value:
 
     data: Array
     node: Node | Leaf | None
+    family: ClassVar[type]  # what ops give: of a Tensor and all that inherit from it a Tensor
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         value_types.add(cls)
+        if cls.__base__ is Value:
+            cls.family = cls
 
     def __init__(self, data: Array, node: Node | Leaf | None = None) -> None:
         self.data = data
         self.node = node
 
-    @staticmethod
-    def _output(data: Array, node: Node | Leaf | None) -> Value:
-        """A new value of this family, for the output of an op."""
-        return Value(data, node)
+    @classmethod
+    def _output(cls, data: Array, node: Node | Leaf | None) -> Any:
+        """A new value of this family."""
+        output: Any = new(cls.family)
+        output.data = data
+        output.node = node
+        return output
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -252,10 +259,11 @@ def backward(output: Value, gradient: Any = None) -> None:
     gradients = {output.node: seed.data if isinstance(seed, Value) else seed}
     with _recording_set(False):
         _walk(tape, gradients, None, {}, False, output)
+    tensor = output._output
     for leaf, g in gradients.items():  # all else was popped
         if leaf.gradient is not None:  # type: ignore[union-attr]
             g = leaf.gradient.data + g  # type: ignore[union-attr]
-        leaf.gradient = output._output(g if type(g) in array_types else asarray(g), None)  # type: ignore[union-attr]
+        leaf.gradient = tensor(g if type(g) in array_types else asarray(g), None)  # type: ignore[union-attr]
 
 
 def _walk(
@@ -279,10 +287,16 @@ def _walk(
             parent = parents[position]
             if needed is not None and parent not in needed:
                 continue
-            given = [g]
-            for i in sources:
-                given.append(saved[i] if i >= 0 else parent.shape)
-            contribution = rule(*given)
+            if not sources:
+                contribution = rule(g)
+            elif len(sources) == 1:
+                i = sources[0]
+                contribution = rule(g, saved[i] if i >= 0 else parent.shape)
+            else:
+                given = [g]
+                for i in sources:
+                    given.append(saved[i] if i >= 0 else parent.shape)
+                contribution = rule(*given)
             if contribution.shape != parent.shape or contribution.dtype is not parent.dtype:
                 contribution = node.plan.op.fitted(contribution, parent, position)
             before = gradients.get(parent)

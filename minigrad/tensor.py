@@ -62,13 +62,6 @@ class Tensor(tape.Value):
         if requires_grad:
             self.requires_grad = True
 
-    @staticmethod
-    def _output(data: Array, node: tape.Node | tape.Leaf | None) -> Tensor:
-        tensor = object.__new__(Tensor)
-        tensor.data = data
-        tensor.node = node
-        return tensor
-
     # ------------------------------------------------------------------ what it is
 
     @property
@@ -111,11 +104,11 @@ class Tensor(tape.Value):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that `backward` has added up in this leaf; None before, and for other tensors."""
-        return self.node.gradient if isinstance(self.node, tape.Leaf) else None
+        return self.node.gradient if type(self.node) is tape.Leaf else None
 
     @grad.setter
     def grad(self, gradient: Tensor | None) -> None:
-        if not isinstance(self.node, tape.Leaf):
+        if type(self.node) is not tape.Leaf:
             raise RuntimeError("grad: must be set on a leaf that requires gradients. Received: another tensor")
         if gradient is not None and (not isinstance(gradient, Tensor) or gradient.shape != self.shape):
             raise ValueError(f"grad: must be None or a Tensor of shape {self.shape}. Received: grad={gradient!r}")

@@ -228,7 +228,7 @@ DROPPED: list[tuple[str, str, Rule, tuple[str, ...]]] = [
     ("softmax", "x", lambda g, y, axis: y * (g - g.sum(axis=axis, keepdims=True)), ()),
     ("log_softmax", "x", lambda g, y, axis: g, ()),
     ("log_softmax", "x", lambda g, y, axis: g - y * g.sum(axis=axis, keepdims=True), ()),
-    ("matmul", "a", lambda g, a_shape, b: g @ b, ("transposed",)),
+    ("matmul", "a", lambda g, b: g @ b, ("transposed",)),
     ("matmul", "b", lambda g, b_shape, a: a @ g, ("transposed",)),
     ("depthwise_conv1d", "x", lambda g, w, x_shape, *how: _unflipped(g, w, x_shape, *how), ("transposed", "reversed")),
 ]

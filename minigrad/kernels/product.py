@@ -7,18 +7,20 @@ Each core works through its rows in tiles, so that the bias is added while the p
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.backend import Array, array_module, array_types, capturing, device_of, on_gpu, own_products
+from minigrad.backend import Array, HostArray, array_module, device_of, module_for, on_gpu, own_products
 from minigrad.kernels import cuda_product, parallel
 from minigrad.kernels.scratch import scratch
 
 _TILE = 1 << 20  # bytes of output that one tile takes
 _SPEED = 30000  # multiply-adds a microsecond, about, on one core
 _SUM_SPEED = 12000  # likewise additions of a sum
-_SMALL = 1000.0  # microseconds of work below which BLAS's own threads, still awake, are faster than ours
+_SMALL = 1000.0  # microseconds of one product below which BLAS's own threads, still awake, are faster than ours
+_FEW = 4096  # elements of which a sum takes less time than its call
 _LONG = 256  # steps of sequences that are multiplied alone; shorter ones together,
 _COLUMNS = 4096  # of about so many steps
 
@@ -28,13 +30,11 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 
     Tensors, which rules may hold, come back here as arrays by their own ``@``.
     """
-    if capturing.get() is not None and own_products(a, b):  # asked in two steps: small products are in a hurry
-        return cuda_product.matmul(a, b, out)
-    if out is not None:
-        return array_module(a).matmul(a, b, out=out)
-    if type(a) is type(b) in array_types and a.ndim == b.ndim == 2:
+    if type(a) is type(b) is HostArray and a.ndim == b.ndim == 2 and out is None:
         return a.dot(b)  # the same product; of small matrices in less than half the time
-    return a @ b
+    if own_products(a, b):
+        return cuda_product.matmul(a, b, out)
+    return a @ b if out is None else array_module(a).matmul(a, b, out=out)
 
 
 def matmul_sum(a: Array, b: Array) -> Array:
@@ -68,7 +68,7 @@ def linear(x: Array, w: Array, b: Array | None, axis: int) -> Array:
             if added is not None:
                 y += added
 
-    _split(part, rows, x.size * filters / _SPEED)
+    _split(part, rows, x.size * filters / _SPEED, axis)
     return out.reshape(*x.shape[:-1], filters) if axis == -1 else out
 
 
@@ -93,33 +93,49 @@ def linear_kernel_grad(x: Array, g: Array, axis: int) -> Array:
             dw = array_module(x).zeros((channels, filters), array_module(x).result_type(x, g))
             for start in range(n.start, n.stop, some):
                 tile = slice(start, min(start + some, n.stop))
-                dw += _channels_in_rows(x[tile], "inputs") @ _channels_in_rows(g[tile], "outputs").T
+                dw += _in_rows(x[tile], 1, "inputs") @ _in_rows(g[tile], 2, "outputs")
             return dw
 
-    sums = _split(part, rows, x.size * filters / _SPEED)
+    sums = _split(part, rows, x.size * filters / _SPEED, axis)
     return sum(sums[1:], sums[0])
 
 
-def _channels_in_rows(x: Array, name: str) -> Array:
-    """x (N, C, L) as (C, N*L), for more than one sequence in the scratch ``name``."""
+def _in_rows(x: Array, axis: int, name: str) -> Array:
+    """x (N, C, L) with a row for each channel, (C, N*L), or for each step, (N*L, C); for more than one sequence a copy
+    in the scratch ``name``. As they are copied anyhow, one operand of each kind makes the fastest product.
+    """
     if len(x) == 1:
-        return x[0]
-    rows = scratch(x, name, (x.shape[1], len(x), x.shape[2]))
-    rows[...] = x.transpose(1, 0, 2)
-    return rows.reshape(x.shape[1], len(x) * x.shape[2])
+        return x[0] if axis == 1 else x[0].T
+    count, channels, steps = x.shape
+    view = x.transpose(1, 0, 2) if axis == 1 else x.transpose(0, 2, 1)
+    rows = scratch(x, name, view.shape)
+    rows[...] = view
+    return rows.reshape(channels, count * steps) if axis == 1 else rows.reshape(count * steps, channels)
 
 
 def sum_but(x: Array, axis: int) -> Array:
     """The sum over all axes but one."""
-    before, after = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
-    blocks = x.reshape(before, x.shape[axis], after)
+    before, count, after = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
     if x.dtype.char not in "fdFD" or device_of(x) != "cpu":
-        return blocks.sum(axis=(0, 2))
+        return x.reshape(before, count, after).sum(axis=(0, 2))
     with parallel.blas_held():  # BLAS's threads, once awake, would take the cores from the kernels that follow
-        rows = blocks.reshape(before, x.shape[axis]) if after == 1 else blocks @ _ones(after, x)
-        ones = _ones(before, x)
-        sums = parallel.over(lambda n: ones[n] @ rows[n], before, rows.size / _SUM_SPEED)
+        rows = x if after == 1 else x.reshape(before * count, after) @ _ones(after, x)
+        rows = rows.reshape(before, count)
+        weights = _ones(before, x)
+        sums = parallel.over(lambda n: weights[n] @ rows[n], before, rows.size / _SUM_SPEED)
     return sum(sums[1:], sums[0])
+
+
+def sum_rows(x: Array) -> Array:
+    """The sum over the first axis; as a product, too, where a bias of few units meets few rows."""
+    if type(x) is HostArray and x.ndim == 2 and x.size <= _FEW and x.dtype.char in "fd":
+        return _few_ones(len(x), x.dtype.char).dot(x)
+    return x.sum(0)
+
+
+@functools.lru_cache(maxsize=64)
+def _few_ones(count: int, dtype: str) -> Array:
+    return module_for("cpu").ones(count, dtype)
 
 
 def _ones(count: int, like: Array) -> Array:
@@ -127,8 +143,8 @@ def _ones(count: int, like: Array) -> Array:
     return array_module(like).ones(count, like.dtype)
 
 
-def _split(part: Callable[[slice], Any], rows: Array, work: float) -> list[Any]:
+def _split(part: Callable[[slice], Any], rows: Array, work: float, axis: int) -> list[Any]:
     """The results of ``part`` for slices of the rows, over the cores where NumPy computes and it is worth it."""
-    if device_of(rows) != "cpu" or work < _SMALL:
+    if device_of(rows) != "cpu" or (axis == -1 and work < _SMALL):
         return [part(slice(0, len(rows)))]
     return parallel.over(part, len(rows), work)

@@ -31,18 +31,18 @@ def matmul(a: Array, b: Array) -> Array:
     >>> (Tensor([[1.0, 2.0]]) @ Tensor([[3.0], [4.0]])).tolist()
     [[11.0]]
     """
-    if b.ndim == 2 and a.ndim > 2:  # one product of all rows, where @ would make one for each leading index
+    if a.ndim > 2 and b.ndim == 2:  # one product of all rows, where @ would make one for each leading index
         return product.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
     return product.matmul(a, b)
 
 
-def _left(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
+def _left(g: Any, b: Any) -> Any:
     """dL/da = g b^T, with the axes that a 1-D operand lacks put back."""
     if g.ndim == b.ndim == 2:
         return product.matmul(g, b.T)
     if b.ndim == 1:
         return g[..., None] * b
-    if len(a_shape) == 1:
+    if g.ndim < b.ndim:  # a is a row
         return product.matmul(g[..., None, :], b.swapaxes(-1, -2)).reshape(*b.shape[:-2], -1)
     b = b.swapaxes(-1, -2)
     return matmul(g, b) if g.ndim > 2 and b.ndim == 2 else product.matmul(g, b)

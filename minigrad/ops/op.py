@@ -14,7 +14,8 @@ from functools import update_wrapper
 from typing import Any, NoReturn, overload
 
 from minigrad.backend import Array, array_types, asarray, describe, device_of, is_array
-from minigrad.tape import Node, births, recording, value_types
+from minigrad.kernels.product import sum_rows
+from minigrad.tape import Node, births, new, recording, value_types
 
 _watcher: ContextVar[Any] = ContextVar("minigrad_watcher", default=None)
 _watchers = 0  # how many there are in all threads: asked first at every call, since a global costs next to nothing
@@ -161,43 +162,48 @@ class Op:
                 node = x.node
                 parents.append(node)
                 if node is not None:
-                    pattern |= bit
+                    pattern += bit
             else:
                 arrays.append(asarray(x) if kind is list or kind is tuple else x)
                 parents.append(None)
             bit += bit
         try:
-            y = self.compute(*arrays, **attributes)
+            y = self.compute(*arrays, **attributes) if attributes else self.compute(*arrays)
         except (TypeError, ValueError, IndexError) as error:
             self._explain(error, arrays)
         if value is None:
             return y
         if type(y) not in array_types:
             y = asarray(y)
-        dtype = y.dtype
-        if not pattern or not recording.get() or dtype.kind not in "fc":
+        if not pattern or not recording.get():
             return value._output(y, None)
-        if self.variadic:
-            attributes[f"{self.arguments[-1]}_shape"] = [array.shape for array in arrays]
-            pattern |= bit  # tells apart calls with more or fewer inputs
+        pattern += bit  # tells apart calls with more or fewer inputs
         plan = self._plans.get(pattern)
         if plan is None:
             plan = self._plans[pattern] = Plan(self, parents)
-        if not plan.rules:
+        dtype = y.dtype
+        if not plan.rules or dtype.kind not in "fc":
             return value._output(y, None)
-        arrays.append(y)
         node = Node()
         node.plan = plan
         node.birth = next(births)
         node.parents = parents
-        node.saved = saved = []
-        for i in plan.keep:
-            saved.append(arrays[i])
-        for name, default in plan.extra:
-            saved.append(attributes.get(name, default))
         node.shape = y.shape
         node.dtype = dtype
-        return value._output(y, node)
+        node.saved = saved = []
+        if plan.keep:
+            arrays.append(y)
+            for i in plan.keep:
+                saved.append(arrays[i])
+        if plan.extra:
+            if self.variadic:
+                attributes[f"{self.arguments[-1]}_shape"] = [x.shape for x in arrays[: len(inputs)]]
+            for name, default in plan.extra:
+                saved.append(attributes.get(name, default))
+        output = new(value.family)  # as _output does; a call less at every op
+        output.data = y
+        output.node = node
+        return output
 
     def _explain(self, error: Exception, arrays: list[Any]) -> NoReturn:
         """Raise again, saying who refused what; devices first, for they are the usual reason."""
@@ -221,12 +227,12 @@ class Op:
         shape = parent.shape
         if gradient.shape != shape:
             if self.broadcasts and gradient.shape[1:] == shape:  # a bias, as most are
-                gradient = gradient.sum(0)
+                gradient = sum_rows(gradient)
             elif self.broadcasts and _broadcasts_to(shape, gradient.shape):
                 gradient = sum_to(gradient, shape)
             else:
                 self._refuse("shape", gradient, parent, position)
-        if gradient.dtype != parent.dtype:
+        if gradient.dtype is not parent.dtype and gradient.dtype != parent.dtype:
             if gradient.dtype.kind != parent.dtype.kind:
                 self._refuse("dtype", gradient, parent, position)
             gradient = gradient.astype(parent.dtype)

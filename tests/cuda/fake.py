@@ -373,7 +373,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(backend, "_by_device", {k: m for k, m in backend._by_device.items() if k != "cuda"})
     monkeypatch.setattr(backend, "_by_type", dict(backend._by_type))
     monkeypatch.setattr(Pinned, "allocate", staticmethod(Pinned.malloc))
-    types = set(backend.array_types)
+    types = dict(backend.array_types)
     yield fake
     backend.array_types.clear()
     backend.array_types.update(types)
