@@ -136,14 +136,18 @@ class Holder(LayerArguments):
         own, children = self._held()
         return list(dict.fromkeys([*own, *(w for child in children for w in child.weights)]))
 
+    def _descend(self, trains: bool = True) -> Iterator[tuple[Holder, list[Variable]]]:
+        """The layer and all that are below it, each with those of its own weights that train."""
+        own, children = self._held()
+        trains = trains and self._trains
+        yield self, [w for w in own if trains and w.trainable]
+        for child in children:
+            yield from child._descend(trains)
+
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that train: none of a layer that is not `trainable`."""
-        if not self._trains:
-            return []
-        own, children = self._held()
-        inner = (w for child in children for w in child.trainable_weights)
-        return list(dict.fromkeys([*(w for w in own if w.trainable), *inner]))
+        return list(dict.fromkeys(w for _, own in self._descend() for w in own))
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
@@ -183,13 +187,10 @@ class Holder(LayerArguments):
     @property
     def losses(self) -> list[Tensor]:
         """The losses of the last call (activity), then one of each regularized weight that trains."""
-        regularized = [w.regularizer(w) for w in self.trainable_weights if w.regularizer is not None]
-        return [*self._call_losses(self._last_call), *regularized]
-
-    def _call_losses(self, number: int) -> list[Tensor]:
-        """Losses added in the outermost call ``number``, also by sublayers."""
-        own = list(self._last_losses) if self._last_call == number else []
-        return own + [loss for child in self._children() for loss in child._call_losses(number)]
+        layers = list(self._descend())  # one walk for both, for it is made at every step
+        added = [loss for layer, _ in layers if layer._last_call == self._last_call for loss in layer._last_losses]
+        weights = dict.fromkeys(w for _, own in layers for w in own)
+        return [*added, *(w.regularizer(w) for w in weights if w.regularizer is not None)]
 
     def add_loss(self, loss: Any) -> None:
         """Add a scalar Tensor to `losses`, until the next call.

@@ -87,13 +87,19 @@ def max_pool1d_scatter(
     g: Array, x: Array, y: Array, *, taps: int, stride: int, padding: tuple[int, int], layout: str
 ) -> Array:
     """G (like y = max_pool1d(x)) added to where the maxima stand in x: the shape of x."""
-    xp = array_module(g)
-    dx = xp.zeros(x.shape, g.dtype)
-    for seen, at, picked in _picked(x, y, _geometry(x, taps, stride, padding, layout), layout, g.dtype):
-        if stride >= taps:  # each element of x is seen once
-            xp.multiply(g[at], picked, out=dx[seen])
-        else:
-            dx[seen] += g[at] * picked
+    geometry = _geometry(x, taps, stride, padding, layout)
+    dx = array_module(g).zeros(x.shape, g.dtype)
+    if padding == (0, 0) and stride >= taps:  # every tap sees every window, and each element of x is seen once
+        left = g
+        for tap, (seen, _) in enumerate(_steps(geometry, layout), start=1):
+            if tap < taps:
+                taken = (x[seen] == y).astype(g.dtype)  # NumPy multiplies by booleans at half the speed
+                taken *= left
+                left = left - taken
+            dx[seen] = taken if tap < taps else left  # the last takes what no other did
+        return dx
+    for seen, at, picked in _picked(x, y, geometry, layout, g.dtype):
+        dx[seen] += g[at] * picked
     return dx
 
 
