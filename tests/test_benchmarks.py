@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
-from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,20 +176,22 @@ def test_the_picture_of_where_reads_on_any_page(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_both_ways_are_measured_beside_what_the_rule_expects(tmp_path: Path) -> None:
+def test_all_ways_are_measured_beside_what_the_rule_expects(tmp_path: Path) -> None:
     done = run("ways", "--rounds", "1", "--seconds", "1e-4", "--json", str(tmp_path / "figures.json"))
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     rows = json.loads((tmp_path / "figures.json").read_text())["rows"]
     assert [row["part"] for row in rows if "part" in row] == list(ways.parts())
-    assert {(row["taps"], row["layout"]) for row in rows if "taps" in row} == set(product(ways.TAPS, ways.SHAPES))
+    measured = [(row["layout"], row["batch"], row["length"], row["taps"]) for row in rows if "taps" in row]
+    assert measured == [(*shape, taps) for shape in ways.SHAPES for taps in ways.TAPS]
     assert min(took for row in rows for took in row["medians_s"].values()) > 0
-    taken = re.findall(r"^ *(\d+), (NLC|NCL) .* takes (windows|products)", done.stdout, re.MULTILINE)
-    for layout in ways.SHAPES:  # windows for short kernels, and products for all that are longer
-        order = [way for _, where, way in taken if where == layout]
-        assert len(order) == len(ways.TAPS)
+    taken = re.findall(r" takes (windows|products|bands)", done.stdout)
+    assert len(taken) == len(measured)
+    count = len(ways.TAPS)
+    orders = [taken[i : i + count] for i in range(0, len(taken), count)]
+    for order in orders:  # windows for short kernels, and one kind of products for all that are longer
         assert order == sorted(order, reverse=True)
-        assert set(order) == set(ways.WAYS)
+    assert [set(order) for order in orders] == [{"windows", "products"}, {"windows", "bands"}, {"bands"}]
 
 
 def test_slope() -> None:

@@ -140,9 +140,10 @@ def test_arrays_of_the_host_stay_with_numpy_in_a_capture(own: list[str]) -> None
 
 MULTIPLIERS = {"matmul", "dot", "vdot", "inner", "outer", "tensordot", "einsum"}
 ELSEWHERE = {  # products that no captured step makes on a GPU, or that are Tensors'
-    "kernels/product.py": "the one place", "kernels/toeplitz.py": "the CPU", "kernels/windows.py": "the CPU",
+    "kernels/product.py": "the one place", "kernels/cuda_product.py": "our own",
+    "kernels/bands.py": "the CPU", "kernels/toeplitz.py": "the CPU", "kernels/windows.py": "the CPU",
     "ops/standardization.py": "the CPU", "tensor.py": "operators of Tensors", "regularizers.py": "of Tensors",
-    "kernels/cuda_product.py": "our own", "gradcheck": "numbers of the host",
+    "gradcheck": "numbers of the host",
 }  # fmt: skip
 
 

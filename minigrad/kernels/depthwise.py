@@ -7,15 +7,19 @@ All three are derivatives of one trilinear form, with s stride, d dilation, p pa
 `forward` is dPhi/dg, `input_grad` dPhi/dx, `kernel_grad` dPhi/dw. Shapes: x (N, L, C), w (K, C, M),
 g (N, T, C*M); with ``layout="NCL"`` x (N, C, L) and g (N, C*M, T).
 
-On the CPU there are two ways. Sums over `windows` cost K multiply-adds an output; products with `toeplitz` matrices
-cost more of them, each several times faster, and a copy. One rule decides for all three: the way that costs less by
-the estimates of both, which know the geometry and the layout alone.
+On the CPU there are three ways. Sums over `windows` cost K multiply-adds an output. Products with `toeplitz` matrices
+cost more of them, each several times faster, and a copy. Products with `bands` cost no copy; they want channels first
+and many sequences. One rule decides for all three kernels: the way that costs least by the estimates of each, which
+know the geometry, the layout and the size alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from minigrad.backend import Array, array_module, device_of, on_gpu
-from minigrad.kernels import cuda, toeplitz, windows
+from minigrad.kernels import bands, cuda, toeplitz, windows
 from minigrad.kernels.geometry import Geometry
 from minigrad.kernels.layout import shaped
 
@@ -28,10 +32,8 @@ def forward(x: Array, w: Array, geometry: Geometry, layout: str) -> Array:
         return cuda.forward(x, w, geometry, layout)
     xp = array_module(x)
     y = xp.empty(shaped(len(x), geometry.out_length, w.shape[1] * w.shape[2], layout), xp.result_type(x, w))
-    if _by_products(y, geometry, layout):
-        toeplitz.forward(_ncl(x, layout), w, _ncl(y, layout), geometry)
-    else:
-        windows.forward(_nlc(x, layout), w, _nlc(y, layout), geometry)
+    way, view = _way(geometry, layout, y, x)
+    way.forward(view(x, layout), w, view(y, layout), geometry)
     return y
 
 
@@ -42,10 +44,8 @@ def input_grad(g: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     xp = array_module(g)
     new = xp.zeros if geometry.dilation > 1 else xp.empty  # with dilation, no window may see some of the inputs
     dx = new(shaped(len(g), geometry.length, w.shape[1], layout), xp.result_type(g, w))
-    if _by_products(g, geometry, layout):
-        toeplitz.input_grad(_ncl(g, layout), w, _ncl(dx, layout), geometry)
-    else:
-        windows.input_grad(_nlc(g, layout), w, _nlc(dx, layout), geometry)
+    way, view = _way(geometry, layout, g, dx)
+    way.input_grad(view(g, layout), w, view(dx, layout), geometry)
     return dx
 
 
@@ -53,17 +53,21 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry, layout: str) -> Array:
     """dw[k, c, m] = sum_{n,t} x[n, s*t + d*k - p, c] * g[n, t, c*M + m]."""
     if on_gpu(x, g):
         return cuda.kernel_grad(x, g, geometry, layout)
-    if _by_products(g, geometry, layout):
-        return toeplitz.kernel_grad(_ncl(x, layout), _ncl(g, layout), geometry)
-    return windows.kernel_grad(_nlc(x, layout), _nlc(g, layout), geometry)
+    way, view = _way(geometry, layout, g, x)
+    return way.kernel_grad(view(x, layout), view(g, layout), geometry)
 
 
-def _by_products(y: Array, geometry: Geometry, layout: str) -> bool:
-    """Whether products are the faster way to or from y: for long kernels, and the dtypes that BLAS has products of."""
-    possible = geometry.stride == 1 or geometry.dilation == 1
-    if device_of(y) != "cpu" or y.dtype.char not in "fdFD" or y.size < _FEW or not possible:
-        return False
-    return toeplitz.cost(geometry) < windows.cost(geometry, layout)
+def _way(geometry: Geometry, layout: str, y: Array, x: Array) -> tuple[Any, Callable[[Array, str], Array]]:
+    """The fastest way between x and y, and the view of them that it takes. Products only of what BLAS multiplies."""
+    if device_of(y) != "cpu" or y.dtype.char not in "fdFD" or y.size < _FEW:
+        return windows, _nlc
+    costs = {windows: windows.cost(geometry, layout)}
+    if geometry.stride == 1 or geometry.dilation == 1:
+        costs[toeplitz] = toeplitz.cost(geometry)
+    if layout == "NCL" and bands.possible(geometry, x, y):
+        costs[bands] = bands.cost(geometry, y)
+    way = min(costs, key=costs.__getitem__)
+    return way, _nlc if way is windows else _ncl
 
 
 def _ncl(x: Array, layout: str) -> Array:

@@ -13,17 +13,19 @@ import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
+from operator import itemgetter
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 MIN_WORK = 150.0  # microseconds of work a part: below, waking another thread costs more than it saves
+LEAD = 40.0  # microseconds of work that this thread does while another wakes up
 
 Result = TypeVar("Result")
 
 _lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
+_pool: _Pool | None = None
 _inside = threading.local()
 
 
@@ -54,15 +56,46 @@ def set_num_threads(count: int) -> None:
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"set_num_threads: count must be a positive integer. Received: count={count!r}")
     with _lock:
-        _threads, _pool = count, None  # a call that has the old pool keeps it to its end
+        if _pool is not None:
+            _pool.end()
+        _threads, _pool = count, None
 
 
-def _workers() -> ThreadPoolExecutor:
+class _Pool:
+    """Threads that wait for jobs in one queue: with less to do for each job than an executor has, which counts here."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.jobs: SimpleQueue[Any] = SimpleQueue()
+        for i in range(count):
+            threading.Thread(target=_serve, args=(self.jobs,), name=f"minigrad-{i}", daemon=True).start()
+
+    def end(self) -> None:
+        """Let the threads end, behind all jobs that wait."""
+        for _ in range(self.count):
+            self.jobs.put(None)
+
+
+def _serve(jobs: SimpleQueue[Any]) -> None:
+    """What a thread of the pool does: one job after the other, until it takes None."""
+    _inside.pool = True
+    while (job := jobs.get()) is not None:
+        run, part, done = job
+        try:
+            done.put((part.start, run(part), None))
+        except BaseException as error:
+            done.put((part.start, None, error))
+        del job, run, part, done  # let go of their arrays while waiting
+
+
+def _submit(run: Callable[[slice], Any], slices: list[slice], done: SimpleQueue[Any]) -> None:
+    """Have the pool put (start, result, error) of each slice into ``done``."""
     global _pool
-    with _lock:
+    with _lock:  # which holds off the end of the pool
         if _pool is None:
-            _pool = ThreadPoolExecutor(max(_threads - 1, 1), thread_name_prefix="minigrad")
-        return _pool
+            _pool = _Pool(max(_threads - 1, 1))
+        for part in slices:
+            _pool.jobs.put((run, part, done))
 
 
 def _blas_libraries() -> list[Any]:
@@ -132,18 +165,17 @@ def over(run: Callable[[slice], Result], total: int, work: float) -> list[Result
     count = parts(total, work)
     if count == 1:
         return [run(slice(0, total))]
-    bounds = [total * i // count for i in range(count + 1)]
+    lead = min(LEAD / work, 0.5)  # the first share is larger: this thread begins at once
+    bounds = [0, *(round(total * (i + (count - i) * lead) / count) for i in range(1, count + 1))]
     slices = [slice(a, b) for a, b in pairwise(bounds)]
+    done: SimpleQueue[Any] = SimpleQueue()
     with blas_held():
-        pool = _workers()
-        others = [pool.submit(_work, run, part) for part in slices[1:]]
+        _submit(run, slices[1:], done)
         try:
-            results = [run(slices[0])]
+            first = run(slices[0])
         finally:
-            wait(others)
-        return results + [other.result() for other in others]
-
-
-def _work(run: Callable[[slice], Result], part: slice) -> Result:
-    _inside.pool = True
-    return run(part)
+            others = sorted((done.get() for _ in slices[1:]), key=itemgetter(0))
+    for _, _, error in others:
+        if error is not None:
+            raise error
+    return [first, *(result for _, result, _ in others)]

@@ -28,7 +28,7 @@ _TILE = 1 << 21  # bytes of input that one tile takes
 _LONG = 256  # steps from which loops over time are long, and the few windows at the ends worth tiles of their own
 
 # Nanoseconds on one core: a multiply-add, one with a stride, what an output takes more where time lies side by side.
-_SUM, _STRIDED, _IN_TIME, _COPIED = 0.16, 0.25, 0.5, 0.9
+_SUM, _STRIDED, _IN_TIME, _COPIED = 0.16, 0.25, 0.75, 0.9
 
 
 def cost(geometry: Geometry, layout: str) -> float:

@@ -1,45 +1,50 @@
-"""What the rules of the kernels rest on: both ways of the depthwise convolution over K, and the speed of their parts.
+"""What the rules of the kernels rest on: the ways of the depthwise convolution over K, and the speed of their parts.
 
     python -m tests.benchmarks.ways [--rounds 15] [--seconds 0.02] [--json FILE]
 
-The forward kernel on (8, 512, 64), one thread: nanoseconds an output of sums over windows and of products with Toeplitz
-matrices, each beside the estimate that the rule compares, and which way the rule takes. Then the parts, each by itself.
+The forward kernel, one thread, on 8 sequences of 512 steps and 64 of 64, of 64 channels: nanoseconds an output of sums
+over windows, of products with Toeplitz matrices and of products with bands, each beside the estimate that the rule
+compares, and which way the rule takes. Then the parts, each by itself.
 """
 
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from minigrad.kernels import parallel, toeplitz, windows
+from minigrad.kernels import bands, parallel, toeplitz, windows
 from minigrad.kernels.geometry import Geometry
 from minigrad.kernels.product import sum_but
 from tests.benchmarks import timing
 
 TAPS = (3, 5, 7, 9, 11, 13, 17, 21, 25, 31, 39, 63, 87)
-SHAPES = {"NLC": (8, 512, 64), "NCL": (8, 64, 512)}
-WAYS = ("windows", "products")
+SHAPES = [("NLC", 8, 512), ("NCL", 8, 512), ("NCL", 64, 64)]  # layout, N, L
+CHANNELS = 64
+WAYS = {"windows": windows, "products": toeplitz, "bands": bands}
 
 
-def both(taps: int, layout: str) -> tuple[dict[str, timing.Step], dict[str, float]]:
-    """The two ways of one convolution, and the estimates of both in nanoseconds an output."""
-    geometry = Geometry(512, taps, 1, 1, ((taps - 1) // 2, taps // 2))
+def ways_of(geometry: Geometry, layout: str, batch: int) -> tuple[dict[str, timing.Step], dict[str, float]]:
+    """All ways of one convolution, and their estimates in nanoseconds an output."""
     random = np.random.default_rng(0)
-    x = random.standard_normal(SHAPES[layout], np.float32)
-    w = random.standard_normal((taps, 64, 1), np.float32)
-    sums, products = np.empty_like(x), np.empty_like(x)
-    last = [a if layout == "NLC" else a.swapaxes(1, 2) for a in (x, sums)]
-    first = [a.swapaxes(1, 2) if layout == "NLC" else a for a in (x, products)]
-    steps: dict[str, timing.Step] = {
-        "windows": lambda: windows.forward(last[0], w, last[1], geometry),
-        "products": lambda: toeplitz.forward(first[0], w, first[1], geometry),
-    }
-    for step in steps.values():
-        step()
-    timing.same(f"products, {layout}, {taps} taps", ["y"], [sums], [products])
-    return steps, {"windows": windows.cost(geometry, layout), "products": toeplitz.cost(geometry)}
+    shape = (batch, geometry.length, CHANNELS) if layout == "NLC" else (batch, CHANNELS, geometry.length)
+    x = random.standard_normal(shape, np.float32)
+    w = random.standard_normal((geometry.taps, CHANNELS, 1), np.float32)
+    estimates = {"windows": windows.cost(geometry, layout), "products": toeplitz.cost(geometry)}
+    if layout == "NCL":
+        estimates["bands"] = bands.cost(geometry, x)
+    steps: dict[str, timing.Step] = {}
+    outputs = {}
+    for name in estimates:
+        y = outputs[name] = np.empty_like(x)
+        swaps = (name == "windows") == (layout == "NCL")  # windows take channels last, the others channels first
+        seen, made = (a.swapaxes(1, 2) if swaps else a for a in (x, y))
+        steps[name] = partial(WAYS[name].forward, seen, w, made, geometry)
+        steps[name]()
+        timing.same(f"{name}, {layout}, {geometry.taps} taps", ["y"], [outputs["windows"]], [y])
+    return steps, estimates
 
 
 def parts() -> dict[str, tuple[timing.Step, float]]:
@@ -67,18 +72,22 @@ def main() -> None:
             print(f"{name:36s} {took * 1e6:9.1f} us" + (f"   {count / took / 1e9:6.2f} a ns" if count else ""))
             rows.append({"part": name, "medians_s": {name: took}, "count": count})
         parallel.set_num_threads(1)
-        print(f"\n{'taps, layout':14s}" + "".join(f"{way:>9s} estimate" for way in WAYS) + "  ns an output")
-        for layout in SHAPES:
+        for layout, batch, length in SHAPES:
+            print(f"\n{layout}, {batch} sequences of {length} steps: measured and estimated, ns an output")
             for taps in TAPS:
-                steps, estimates = both(taps, layout)
+                geometry = Geometry(length, taps, 1, 1, ((taps - 1) // 2, taps // 2))
+                steps, estimates = ways_of(geometry, layout, batch)
                 times = timing.taken_in_turns(steps, given.rounds, given.seconds)
-                medians = {way: statistics.median(times[way]) for way in WAYS}
-                each = {way: medians[way] * 1e9 / (8 * 512 * 64) for way in WAYS}
-                taken, faster = min(WAYS, key=estimates.__getitem__), min(WAYS, key=each.__getitem__)
-                note = "" if taken == faster else f", {each[taken] / each[faster]:.2f} times as long"
-                figures = "".join(f"{each[way]:9.2f} {estimates[way]:8.2f}" for way in WAYS)
-                print(f"{taps:4d}, {layout:8s}{figures}  takes {taken}{note}")
-                rows.append({"taps": taps, "layout": layout, "medians_s": medians, "estimates_ns": estimates})
+                medians = {way: statistics.median(times[way]) for way in steps}
+                each = {way: medians[way] * 1e9 / (batch * length * CHANNELS) for way in steps}
+                taken, faster = min(steps, key=estimates.__getitem__), min(steps, key=each.__getitem__)
+                note = "" if taken == faster else f", {each[taken] / each[faster]:.2f} times as long as {faster}"
+                figures = "".join(f"{way:>10s} {each[way]:5.2f} {estimates[way]:5.2f}" for way in steps)
+                print(f"{taps:4d}{figures}  takes {taken}{note}")
+                rows.append({
+                    "taps": taps, "layout": layout, "batch": batch, "length": length, "medians_s": medians,
+                    "estimates_ns": estimates,
+                })
     timing.keep(given.json, rows)
 
 
