@@ -159,8 +159,7 @@ def array_module(*arrays: Array) -> Any:
     True
     """
     for array in arrays:
-        xp = array_types.get(type(array))
-        if xp is not None:
+        if (xp := array_types.get(type(array))) is not None:
             return xp
     for array in arrays:
         if not isinstance(array, (bool, int, float, complex)):

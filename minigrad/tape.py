@@ -142,18 +142,16 @@ def _tape(output: Node | Leaf) -> list[Node]:
                 "output again, or ask minigrad.grad(), which keeps it. "
                 f"Received: a value made by {node.op.name}"
             )
-        birth = node.birth
         for parent in node.parents:
-            if parent is None:
-                continue
-            if parent.birth > birth:
+            if type(parent) is Node:
+                if parent not in seen:
+                    seen.add(parent)
+                    stack.append(parent)
+            elif parent is not None and parent.birth > node.birth:
                 raise RuntimeError(
                     "backward: inputs must be as they were when the tape was recorded; compute the output again. "
                     f"Received: an argument of {node.op.name} of shape {parent.shape} that was assigned since"
                 )
-            if type(parent) is Node and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
     return sorted(seen, key=_by_birth, reverse=True)  # type: ignore[arg-type]
 
 

@@ -90,11 +90,9 @@ def linear_kernel_grad(x: Array, g: Array, axis: int) -> Array:
             some = 1 if x.shape[2] >= _LONG else _COLUMNS // max(x.shape[2], 1)
 
         def part(n: slice) -> Array:
-            dw = array_module(x).zeros((channels, filters), array_module(x).result_type(x, g))
-            for start in range(n.start, n.stop, some):
-                tile = slice(start, min(start + some, n.stop))
-                dw += _in_rows(x[tile], 1, "inputs") @ _in_rows(g[tile], 2, "outputs")
-            return dw
+            starts = range(n.start, max(n.stop, 1), some)  # one tile where there is nothing to sum
+            tiles = [slice(start, min(start + some, n.stop)) for start in starts]
+            return sum(_in_rows(x[tile], 1, "inputs") @ _in_rows(g[tile], 2, "outputs") for tile in tiles)
 
     sums = _split(part, rows, x.size * filters / _SPEED, axis)
     return sum(sums[1:], sums[0])
