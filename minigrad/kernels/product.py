@@ -19,7 +19,7 @@ from minigrad.kernels.scratch import scratch
 _TILE = 1 << 20  # bytes of output that one tile takes
 _SPEED = 30000  # multiply-adds a microsecond, about, on one core
 _SUM_SPEED = 12000  # likewise additions of a sum
-_SMALL = 1000.0  # microseconds of one product below which BLAS's own threads, still awake, are faster than ours
+_SMALL = 600.0  # microseconds of one product below which BLAS's own threads, still awake, are faster than ours
 _FEW = 4096  # elements of which a sum takes less time than its call
 _LONG = 256  # steps of sequences that are multiplied alone; shorter ones together,
 _COLUMNS = 4096  # of about so many steps
