@@ -619,6 +619,18 @@ def test_bad_arguments(make: Any, message: str) -> None:
         make()
 
 
+def test_ftrl_at_the_end_of_a_schedule_says_what_is_wrong() -> None:
+    optimizer = Ftrl(schedules.CosineDecay(0.1, decay_steps=2))
+    w = Variable([1.0, 2.0])
+    for _ in range(2):
+        optimizer.apply([np.ones(2, np.float32)], [w])
+    before = w.numpy()
+    with pytest.raises(ValueError, match=r"^Ftrl: learning_rate must not be 0.* Received: learning_rate=0\.0$"):
+        optimizer.apply([np.ones(2, np.float32)], [w])
+    assert (w.numpy() == before).all()
+    assert optimizer.iterations == 2
+
+
 def test_decay_is_no_longer_an_argument() -> None:
     with pytest.warns(UserWarning, match="Argument `decay` is no longer supported and will be ignored."):
         SGD(decay=0.1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from minigrad.backend import Array, array_module, filled_like
@@ -123,6 +123,9 @@ class Ftrl(Optimizer):
               w \leftarrow \frac{\mathrm{clip}(z, -l_1, l_1) - z}{n'^{-p} / \eta + 2 \lambda_2}
 
     where s is the l2 shrinkage. The new w depends on the old one only through z.
+
+    Raises:
+        ValueError: in a step, a learning rate of 0, as a schedule may end with.
     """
 
     learning_rate: Any
@@ -136,6 +139,11 @@ class Ftrl(Optimizer):
 
     def slot(self, name: str, variable: Variable) -> Array | None:
         return filled_like(variable.data, self.initial_accumulator_value if name == "accumulator" else 0)
+
+    def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None) -> None:
+        if self._present_rate() == 0:
+            raise ValueError("Ftrl: learning_rate must not be 0, for it divides by it. Received: learning_rate=0.0")
+        super().apply(grads, trainable_variables)
 
     def update_step(
         self, gradient: Array, variable: Array, learning_rate: float, accumulator: Array, linear: Array
