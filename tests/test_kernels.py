@@ -261,7 +261,9 @@ def test_slices_cover_the_whole_and_run_side_by_side(monkeypatch: pytest.MonkeyP
 def test_this_thread_takes_more_while_others_wake_up() -> None:
     set_num_threads(3)
     for work in (3 * parallel.MIN_WORK, 1e6):
-        shares = [part.stop - part.start for part in parallel.over(lambda part: part, 999, work)]
+        parts = parallel.over(lambda part: part, 999, work)
+        assert [i for part in parts for i in range(part.start, part.stop)] == list(range(999))  # in order
+        shares = [part.stop - part.start for part in parts]
         assert shares[0] == max(shares)
         assert shares[0] - shares[1] == pytest.approx(999 * parallel.LEAD / work, abs=2)
         assert shares[1] == pytest.approx(shares[2], abs=1)

@@ -328,6 +328,9 @@ def test_a_layer_that_does_not_train_hides_what_is_in_it() -> None:
     block.trainable = False
     assert block.trainable_weights == []
     assert not block.shortcut.trainable
+    block.shortcut.trainable = True
+    assert block.shortcut.trainable_weights
+    assert block.trainable_weights == []  # it is still frozen itself
     block.trainable = True
     assert block.hidden[0].trainable
     assert len(block.trainable_weights) == 5
