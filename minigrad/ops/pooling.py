@@ -92,11 +92,13 @@ def max_pool1d_scatter(
     if padding == (0, 0) and stride >= taps:  # every tap sees every window, and each element of x is seen once
         left = g
         for tap, (seen, _) in enumerate(_steps(geometry, layout), start=1):
-            if tap < taps:
+            if tap == taps:
+                taken = left  # the last takes what no other did
+            else:
                 taken = (x[seen] == y).astype(g.dtype)  # NumPy multiplies by booleans at half the speed
                 taken *= left
                 left = left - taken
-            dx[seen] = taken if tap < taps else left  # the last takes what no other did
+            dx[seen] = taken
         return dx
     for seen, at, picked in _picked(x, y, geometry, layout, g.dtype):
         dx[seen] += g[at] * picked

@@ -142,7 +142,7 @@ class Ftrl(Optimizer):
 
     def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None) -> None:
         if self._present_rate() == 0:
-            raise ValueError("Ftrl: learning_rate must not be 0, for it divides by it. Received: learning_rate=0.0")
+            raise ValueError("Ftrl: learning_rate must not be 0, by which it divides. Received: learning_rate=0.0")
         super().apply(grads, trainable_variables)
 
     def update_step(
