@@ -72,7 +72,7 @@ def random_array(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.nd
 def prefer(way: Any, monkeypatch: pytest.MonkeyPatch) -> list[Geometry]:
     """Let this way seem the fastest, and all convolutions that may go by it do; a list of those."""
     for other in (windows, toeplitz, bands):
-        monkeypatch.setattr(other, "cost", lambda *_, price=1.0 if other is way else 2.0: price)
+        monkeypatch.setattr(other, "cost", lambda *_, price=1.0 if other is way else 2.0, **__: price)
     taken: list[Geometry] = []
     forward = way.forward
 
@@ -103,11 +103,13 @@ def test_kernels_equal_their_definition(seed: int, way: Any, threads: int, monke
     monkeypatch.setattr(parallel, "MIN_WORK", 1e-6 if threads > 1 else 1e9)
     monkeypatch.setattr(depthwise, "_FEW", 0)
     monkeypatch.setattr(np, "empty", poisoned(np.empty))
-    for kernels in (windows, toeplitz):
+    for kernels in (windows, toeplitz, bands):
         monkeypatch.setattr(kernels, "scratch", poisoned(kernels.scratch))
     if seed:  # many small tiles
         monkeypatch.setattr(windows, "_TILE", 1 << 11)
         monkeypatch.setattr(toeplitz, "_TILE", 1 << 13)
+        for name, value in (("_CACHED", 1 << 11), ("_RUN", 2), ("_FEW", 2)):
+            monkeypatch.setattr(bands, name, value)
     taken = prefer(way, monkeypatch) if way else None
     set_num_threads(threads)
     rng = np.random.default_rng(seed)
@@ -120,7 +122,7 @@ def test_kernels_equal_their_definition(seed: int, way: Any, threads: int, monke
         expected = convolved(x, w, geometry)
         for layout in ("NLC", "NCL"):
             swap = (lambda a: a) if layout == "NLC" else (lambda a: a.swapaxes(1, 2))
-            if layout == "NCL" and way is bands:  # which takes no array anyhow in memory
+            if layout == "NCL" and seed:  # which products with bands take as they lie, others are copied
                 swap = lambda a: np.ascontiguousarray(a.swapaxes(1, 2))
             y = swap(ops.depthwise_conv1d(swap(x), w, layout=layout, **window))
             dx = ops.depthwise_conv1d_input_grad(swap(g), w, length=geometry.length, layout=layout, **window)
@@ -189,7 +191,7 @@ def test_tiles_of_long_sequences_copy_their_ends_alone_and_fit_the_cache() -> No
         assert len(tiles) >= threads
 
 
-@pytest.mark.parametrize(("way", "layout"), [(windows, "NLC"), (toeplitz, "NLC"), (bands, "NCL")])
+@pytest.mark.parametrize(("way", "layout"), [(windows, "NLC"), (toeplitz, "NLC"), (bands, "NLC"), (bands, "NCL")])
 def test_large_convolutions_run_on_all_threads(way: Any, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     set_num_threads(3)
     asked: list[int] = []
@@ -206,20 +208,51 @@ def test_large_convolutions_run_on_all_threads(way: Any, layout: str, monkeypatc
     assert asked == [3]
 
 
-def test_the_ways_of_published_layers() -> None:
-    """A long kernel goes by products, channels first without a copy where the batch is large; a short one by sums."""
-    ways = {}
-    for name, batch, length, taps in (("sepCNN", 128, 500, 3), ("XceptionTime", 64, 128, 39), ("one", 1, 4000, 39)):
-        x = np.empty((batch, 64, length), np.float32)
-        geometry = Geometry(length, taps, padding=((taps - 1) // 2, taps // 2))
-        ways[name] = [depthwise._way(geometry, layout, x, x)[0] for layout in ("NLC", "NCL")]
-    assert ways == {"sepCNN": [windows, windows], "XceptionTime": [toeplitz, bands], "one": [toeplitz, toeplitz]}
+@pytest.mark.parametrize(
+    ("shape", "taps", "dilation", "expected"),
+    [
+        pytest.param((128, 64, 500), 3, 1, {"NLC": [windows, windows], "NCL": [windows, windows]}, id="sepCNN"),
+        pytest.param((64, 128, 128), 39, 1, {"NLC": [bands, bands], "NCL": [bands, bands]}, id="XceptionTime"),
+        pytest.param((128, 64, 128), 29, 2, {"NLC": [bands, toeplitz], "NCL": [bands, bands]}, id="MatchboxNet"),
+        pytest.param((4, 512, 835), 87, 2, {"NLC": [toeplitz, toeplitz], "NCL": [bands, toeplitz]}, id="QuartzNet C2"),
+        pytest.param((1, 64, 4000), 39, 1, {"NLC": [toeplitz, toeplitz], "NCL": [toeplitz, toeplitz]}, id="one"),
+    ],
+)
+def test_the_ways_of_published_layers(
+    shape: tuple[int, int, int], taps: int, dilation: int, expected: dict[str, list[Any]]
+) -> None:
+    """A long kernel goes by products, with bands where the batch is large; a short one by sums. The gradient of the
+    kernel needs a larger batch for bands."""
+    zeros = dilation * (taps - 1)
+    geometry = Geometry(shape[2], taps, 1, dilation, (zeros // 2, zeros - zeros // 2))
+    first = np.empty(shape, np.float32)
+    arrays = {"NLC": np.ascontiguousarray(first.swapaxes(1, 2)), "NCL": first}
+    ways = {
+        layout: [depthwise._way(geometry, layout, x, (x, x), of_kernel)[0] for of_kernel in (False, True)]
+        for layout, x in arrays.items()
+    }
+    assert ways == expected
 
 
-def test_channels_first_in_the_memory_of_channels_last_is_no_matrix() -> None:
-    x = np.empty((64, 128, 8), np.float32).swapaxes(1, 2)
-    geometry = Geometry(128, 39, padding=(19, 19))
-    assert depthwise._way(geometry, "NCL", x, x)[0] is toeplitz
+def test_the_gradient_of_the_kernel_has_a_cost_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bands, "cost", lambda *_, of_kernel=False: 1e9 if of_kernel else 0.0)
+    monkeypatch.setattr(bands, "kernel_grad", None)  # to be called by nobody
+    w, geometry = np.ones((9, 64, 1), np.float32), Geometry(32, 9, padding=(4, 4))
+    x = depthwise.forward(np.ones((64, 32, 64), np.float32), w, geometry, "NLC")
+    assert depthwise.kernel_grad(x, depthwise.input_grad(x, w, geometry, "NLC"), geometry, "NLC").shape == w.shape
+
+
+def test_copies_count() -> None:
+    """Bands are the fastest way where they take the steps as they lie; for 9 taps two copies are too much."""
+    geometry = Geometry(32, 9, padding=(4, 4))
+    x = np.empty((64, 64, 32), np.float32)
+    other = np.empty((64, 32, 64), np.float32).swapaxes(1, 2)
+    for array, way in ((x, bands), (other, windows)):
+        seen = array.swapaxes(1, 2)
+        assert depthwise._way(geometry, "NLC", seen, (seen, seen))[0] is way
+    for array, rows in ((x, True), (other, False), (x[:, :, ::-1], False), (x[:, :, ::2], False), (x[:, :, 3:], True)):
+        assert bands.are_rows(array) is rows
+    assert not bands.are_rows(np.broadcast_to(x[:1, :1], x.shape))
 
 
 def test_kernels_for_no_outputs_have_the_gradient_zero() -> None:
@@ -451,7 +484,7 @@ def test_the_rule_takes_products_for_long_kernels_alone() -> None:
 
     def way(y: np.ndarray, taps: int, stride: int = 1, dilation: int = 1) -> Any:
         padding = dilation * (taps - 1) // 2
-        return depthwise._way(Geometry(835, taps, stride, dilation, (padding, padding)), "NLC", y, y)[0]
+        return depthwise._way(Geometry(835, taps, stride, dilation, (padding, padding)), "NLC", y, (y, y))[0]
 
     assert way(y, 9) is windows
     assert way(y, 39) is toeplitz

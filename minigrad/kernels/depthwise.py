@@ -8,9 +8,9 @@ All three are derivatives of one trilinear form, with s stride, d dilation, p pa
 g (N, T, C*M); with ``layout="NCL"`` x (N, C, L) and g (N, C*M, T).
 
 On the CPU there are three ways. Sums over `windows` cost K multiply-adds an output. Products with `toeplitz` matrices
-cost more of them, each several times faster, and a copy. Products with `bands` cost no copy; they want channels first
-and many sequences. One rule decides for all three kernels: the way that costs least by the estimates of each, which
-know the geometry, the layout and the size alone.
+cost more of them, each several times faster, and a copy. Products with `bands` cost fewer of them than these, and no
+copy where time lies side by side; they want stride 1 and many sequences. One rule decides for each kernel: the way that
+costs least by the estimates of each, which know the geometry, the size, and how the arrays lie in memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def forward(x: Array, w: Array, geometry: Geometry, layout: str) -> Array:
         return cuda.forward(x, w, geometry, layout)
     xp = array_module(x)
     y = xp.empty(shaped(len(x), geometry.out_length, w.shape[1] * w.shape[2], layout), xp.result_type(x, w))
-    way, view = _way(geometry, layout, y, x)
+    way, view = _way(geometry, layout, y, (x, y))
     way.forward(view(x, layout), w, view(y, layout), geometry)
     return y
 
@@ -44,7 +44,7 @@ def input_grad(g: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     xp = array_module(g)
     new = xp.zeros if geometry.dilation > 1 else xp.empty  # with dilation, no window may see some of the inputs
     dx = new(shaped(len(g), geometry.length, w.shape[1], layout), xp.result_type(g, w))
-    way, view = _way(geometry, layout, g, dx)
+    way, view = _way(geometry, layout, g, (g, dx))
     way.input_grad(view(g, layout), w, view(dx, layout), geometry)
     return dx
 
@@ -53,19 +53,24 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry, layout: str) -> Array:
     """dw[k, c, m] = sum_{n,t} x[n, s*t + d*k - p, c] * g[n, t, c*M + m]."""
     if on_gpu(x, g):
         return cuda.kernel_grad(x, g, geometry, layout)
-    way, view = _way(geometry, layout, g, x)
+    way, view = _way(geometry, layout, g, (x, g), of_kernel=True)
     return way.kernel_grad(view(x, layout), view(g, layout), geometry)
 
 
-def _way(geometry: Geometry, layout: str, y: Array, x: Array) -> tuple[Any, Callable[[Array, str], Array]]:
-    """The fastest way between x and y, and the view of them that it takes. Products only of what BLAS multiplies."""
+def _way(
+    geometry: Geometry, layout: str, y: Array, arrays: tuple[Array, Array], of_kernel: bool = False
+) -> tuple[Any, Callable[[Array, str], Array]]:
+    """The fastest way to the outputs y, or from them, and the view of the ``arrays`` that it takes. Products only of
+    what BLAS multiplies.
+    """
     if device_of(y) != "cpu" or y.dtype.char not in "fdFD" or y.size < _FEW:
         return windows, _nlc
     costs = {windows: windows.cost(geometry, layout)}
     if geometry.stride == 1 or geometry.dilation == 1:
-        costs[toeplitz] = toeplitz.cost(geometry)
-    if layout == "NCL" and bands.possible(geometry, x, y):
-        costs[bands] = bands.cost(geometry, y)
+        costs[toeplitz] = toeplitz.cost(geometry, y.size)
+    if geometry.stride == 1:
+        copies = sum(not bands.are_rows(_ncl(array, layout)) for array in arrays)
+        costs[bands] = bands.cost(geometry, len(y), y.size, copies, of_kernel=of_kernel)
     way = min(costs, key=costs.__getitem__)
     return way, _nlc if way is windows else _ncl
 

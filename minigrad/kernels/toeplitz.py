@@ -29,10 +29,11 @@ from minigrad.kernels.scratch import scratch
 
 STEPS = 16  # B: products of 16 columns fill the registers
 _TILE = 1 << 20  # bytes of blocks in one tile
+_LARGE = 1 << 20  # outputs that no cache holds
 _APART = 16  # elements between rows of blocks: rows a power of two apart would fall into the same lines of the cache
 
-# Nanoseconds on one core: a multiply-add of a product, one block more, one input, one output.
-_PRODUCT, _BLOCK, _INPUT, _OUTPUT = 1 / 45, 0.25, 0.5, 0.5
+# Nanoseconds on one core: a multiply-add of a product, one block more, an input, an output, one beyond the cache more.
+_PRODUCT, _BLOCK, _INPUT, _OUTPUT, _FAR = 1 / 45, 0.25, 0.5, 0.5, 0.8
 
 
 def blocks(geometry: Geometry) -> int:
@@ -40,11 +41,12 @@ def blocks(geometry: Geometry) -> int:
     return (geometry.stride * (STEPS - 1) + geometry.taps - 1) // (geometry.stride * STEPS) + 1
 
 
-def cost(geometry: Geometry) -> float:
-    """About how many nanoseconds one output takes on one core."""
+def cost(geometry: Geometry, size: int) -> float:
+    """About how many nanoseconds one of ``size`` outputs takes on one core."""
     m, s = blocks(geometry), geometry.stride
     steps = max(-(-geometry.out_length // geometry.dilation), 1)  # of one phase; the last block may reach further
-    return _blocks_of(steps, STEPS) * STEPS / steps * m * (s * STEPS * _PRODUCT + _BLOCK) + s * _INPUT + _OUTPUT
+    product = m * (s * STEPS * _PRODUCT + _BLOCK)
+    return _blocks_of(steps, STEPS) * STEPS / steps * product + s * _INPUT + _OUTPUT + _FAR * (size >= _LARGE)
 
 
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -115,7 +117,7 @@ def _over_tiles(tile: Callable[..., Any], x: Array, y: Array, geometry: Geometry
     count, channels, _ = x.shape
     multiplier = y.shape[1] // channels
     phases = list(geometry.phases())
-    work = y.size * cost(geometry) / 1e3
+    work = y.size * cost(geometry, y.size) / 1e3
     threads = parallel.parts(count * channels, work)
     pitch = _blocks_of(phases[0][0].out_length, STEPS) + blocks(geometry) - 1
     bytes_of_one = pitch * STEPS * max(geometry.stride, multiplier) * x.itemsize

@@ -217,6 +217,8 @@ def _repeated(w: Array, steps: int, dtype: Any) -> Array:
     """The kernels w (K, C) once for each step of a block, (K, B*C)."""
     taps, channels = w.shape
     block = max(1, min(steps, _BLOCK // max(channels, 1)))
+    if steps % block and steps * channels <= 2 * _BLOCK:
+        block = steps  # one loop that is too long costs less than a second one
     repeated = array_module(w).empty((taps, block, channels), dtype)
     repeated[...] = w[:, None]
     return repeated.reshape(taps, block * channels)

@@ -21,7 +21,7 @@ from minigrad.kernels.product import sum_but
 from tests.benchmarks import timing
 
 TAPS = (3, 5, 7, 9, 11, 13, 17, 21, 25, 31, 39, 63, 87)
-SHAPES = [("NLC", 8, 512), ("NCL", 8, 512), ("NCL", 64, 64)]  # layout, N, L
+SHAPES = [("NLC", 8, 512), ("NLC", 64, 64), ("NCL", 8, 512), ("NCL", 64, 64)]  # layout, N, L
 CHANNELS = 64
 WAYS = {"windows": windows, "products": toeplitz, "bands": bands}
 
@@ -32,9 +32,10 @@ def ways_of(geometry: Geometry, layout: str, batch: int) -> tuple[dict[str, timi
     shape = (batch, geometry.length, CHANNELS) if layout == "NLC" else (batch, CHANNELS, geometry.length)
     x = random.standard_normal(shape, np.float32)
     w = random.standard_normal((geometry.taps, CHANNELS, 1), np.float32)
-    estimates = {"windows": windows.cost(geometry, layout), "products": toeplitz.cost(geometry)}
-    if layout == "NCL":
-        estimates["bands"] = bands.cost(geometry, x)
+    estimates = {
+        "windows": windows.cost(geometry, layout), "products": toeplitz.cost(geometry, x.size),
+        "bands": bands.cost(geometry, batch, x.size, 2 if layout == "NLC" else 0),
+    }
     steps: dict[str, timing.Step] = {}
     outputs = {}
     for name in estimates:
