@@ -63,10 +63,12 @@ def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     inputs, outputs = _by_channel(x, 1), _by_channel(y, w.shape[2])
 
     def tile(c: slice, n: slice) -> None:
-        given, made = _rows(inputs[c, :, n], "inputs", y.dtype), _room(outputs[c, :, n])
+        given, out = _rows(inputs[c, :, n], "inputs", y.dtype), outputs[c, :, n]
+        made = _room(out)
         for at, seen, rows in _blocks(geometry.out_length, geometry.length, geometry.padding[0], geometry.span, block):
             xp.matmul(given[..., seen], matrices[c, :, rows, : at.stop - at.start], out=made[..., at])
-        _keep(made, outputs[c, :, n])
+        if made is not out:
+            out[...] = made
 
     _over_tiles(tile, matrices, inputs, outputs, geometry)
 
@@ -79,13 +81,15 @@ def input_grad(g: Array, w: Array, dx: Array, geometry: Geometry) -> None:
     inputs, outputs = _by_channel(dx, 1), _by_channel(g, w.shape[2])
 
     def tile(c: slice, n: slice) -> None:
-        given, made = _rows(outputs[c, :, n], "inputs", dx.dtype), _room(inputs[c, :, n])
+        given, out = _rows(outputs[c, :, n], "inputs", dx.dtype), inputs[c, :, n]
+        made = _room(out)
         for at, seen, rows in _blocks(geometry.length, geometry.out_length, before, geometry.span, block):
             left, right = given[..., seen], matrices[c, :, rows, : at.stop - at.start]
             xp.matmul(left[:, :1], right[:, :1], out=made[..., at])
             for m in range(1, w.shape[2]):
                 made[:, 0, :, at] += xp.matmul(left[:, m], right[:, m])
-        _keep(made, inputs[c, :, n])
+        if made is not out:
+            out[...] = made
 
     _over_tiles(tile, matrices, inputs, outputs, geometry)
 
@@ -129,16 +133,12 @@ def _rows(x: Array, name: str, dtype: Any) -> Array:
 
 
 def _room(x: Array) -> Array:
-    """Where BLAS can write what is to be x (C, M, N, L): x itself, or scratch from which `_keep` copies it."""
+    """Where BLAS can write what is to be x (C, M, N, L): x itself, or scratch to copy it from."""
     return x if are_rows(x) else _scratch(x, "made", x.dtype)
 
 
-def _keep(made: Array, x: Array) -> None:
-    if not are_rows(x):
-        x[...] = made
-
-
 def _scratch(x: Array, name: str, dtype: Any) -> Array:
+    """Room for x (C, M, N, L), its steps side by side."""
     channels, multiplier, count, length = x.shape
     return scratch(x, name, (count, channels, multiplier, length + _APART), dtype)[..., :length].transpose(1, 2, 0, 3)
 
