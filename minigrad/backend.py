@@ -174,6 +174,8 @@ def is_array(value: object) -> bool:
 
 def device_of(array: Array) -> str:
     """The device that holds ``array``: ``"cpu"``, ``"cuda:0"``, ..."""
+    if type(array) is HostArray:  # as most are
+        return "cpu"
     device = _module_of(array).device
     return f"cuda:{array.device.id}" if device == "cuda" else device
 
@@ -253,7 +255,11 @@ def is_inexact(dtype: Any) -> bool:
 
 def on_gpu(*arrays: Array) -> bool:
     """Whether one of the arrays is CuPy's."""
-    return any(_module_of(array).device == "cuda" for array in arrays)
+    return any(map(_on_gpu, arrays))
+
+
+def _on_gpu(array: Array) -> bool:
+    return type(array) is not HostArray and _module_of(array).device == "cuda"
 
 
 def at_device_of(array: Array) -> Any:

@@ -15,13 +15,13 @@ An infinity or NaN in x reaches the whole blocks of outputs that see it: zero ti
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from minigrad.backend import Array, array_module
 from minigrad.kernels import parallel
 from minigrad.kernels.geometry import Geometry
-from minigrad.kernels.scratch import scratch
+from minigrad.kernels.scratch import scratch, strided
 
 _GRAD_STEPS = 32  # B of the kernel gradient: products that sum over sequences alone are slow where they are small
 _CACHED = 1 << 20  # bytes of matrices that one tile takes, and of copies: each block of outputs needs them again
@@ -42,7 +42,7 @@ def cost(geometry: Geometry, batch: int, size: int, copies: int, of_kernel: bool
     be copied; ``of_kernel`` for the gradient of the kernel.
     """
     block, steps = _GRAD_STEPS if of_kernel else _steps(geometry), max(geometry.out_length, 1)
-    blocks = list(_blocks(geometry.out_length, geometry.length, geometry.padding[0], geometry.span, block))
+    blocks = _blocks(geometry.out_length, geometry.length, geometry.padding[0], geometry.span, block)
     seen = sum(inputs.stop - inputs.start for _, inputs, _ in blocks) / max(len(blocks), 1)
     each = seen * _MULTIPLY + _PRODUCT / (batch * min(block, steps)) + _OUTPUT + _FAR * (size >= _LARGE)
     if of_kernel:  # the matrices are filled with zeros, added to by each block, and summed at the end
@@ -112,9 +112,9 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
     return xp.einsum("cmkb->kcm", _diagonals(matrices, geometry))
 
 
-def are_rows(x: Array) -> bool:
-    """Whether BLAS takes the last two axes as they lie: the elements of a row side by side, rows apart."""
-    return bool(x.strides[-1] == x.itemsize and x.strides[-2] >= x.shape[-1] * x.itemsize)
+def are_rows(x: Array, sequences: int = -2, time: int = -1) -> bool:
+    """Whether BLAS takes the matrix of these two axes as it lies: the steps of a row side by side, rows apart."""
+    return bool(x.strides[time] == x.itemsize and x.strides[sequences] >= x.shape[time] * x.itemsize)
 
 
 def _by_channel(x: Array, multiplier: int) -> Array:
@@ -143,13 +143,16 @@ def _scratch(x: Array, name: str, dtype: Any) -> Array:
     return scratch(x, name, (count, channels, multiplier, length + _APART), dtype)[..., :length].transpose(1, 2, 0, 3)
 
 
-def _blocks(outputs: int, inputs: int, before: int, span: int, block: int) -> Iterator[tuple[slice, slice, slice]]:
+@functools.lru_cache(maxsize=1024)
+def _blocks(outputs: int, inputs: int, before: int, span: int, block: int) -> list[tuple[slice, slice, slice]]:
     """For each block of outputs: where it stands, the inputs that it sees, and the rows of W that they meet."""
+    blocks = []
     for a in range(0, outputs, block):
         b = min(a + block, outputs)
         start = max(a - before, 0)
         stop = max(min(b - before + span - 1, inputs), start)
-        yield slice(a, b), slice(start, stop), slice(start - a + before, stop - a + before)
+        blocks.append((slice(a, b), slice(start, stop), slice(start - a + before, stop - a + before)))
+    return blocks
 
 
 def _matrices(w: Array, geometry: Geometry, block: int, dtype: Any) -> Array:
@@ -166,7 +169,7 @@ def _diagonals(matrices: Array, geometry: Geometry) -> Array:
     per_channel, per_copy, row, item = matrices.strides
     shape = (*matrices.shape[:2], geometry.taps, matrices.shape[3])
     strides = (per_channel, per_copy, geometry.dilation * row, row + item)
-    return array_module(matrices).lib.stride_tricks.as_strided(matrices, shape, strides)
+    return strided(matrices, shape, strides)
 
 
 def _over_tiles(

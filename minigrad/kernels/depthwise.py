@@ -15,13 +15,13 @@ costs least by the estimates of each, which know the geometry, the size, and how
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
-from minigrad.backend import Array, array_module, device_of, on_gpu
+from minigrad.backend import Array, HostArray, array_module, on_gpu
 from minigrad.kernels import bands, cuda, toeplitz, windows
 from minigrad.kernels.geometry import Geometry
-from minigrad.kernels.layout import shaped
+from minigrad.kernels.layout import shaped, time_axis
 
 _FEW = 1 << 13  # outputs below which the ten calls of a tile would take longer than the sums
 
@@ -32,8 +32,8 @@ def forward(x: Array, w: Array, geometry: Geometry, layout: str) -> Array:
         return cuda.forward(x, w, geometry, layout)
     xp = array_module(x)
     y = xp.empty(shaped(len(x), geometry.out_length, w.shape[1] * w.shape[2], layout), xp.result_type(x, w))
-    way, view = _way(geometry, layout, y, (x, y))
-    way.forward(view(x, layout), w, view(y, layout), geometry)
+    way, swap = _way(geometry, layout, y, x, y)
+    way.forward(_view(x, swap), w, _view(y, swap), geometry)
     return y
 
 
@@ -44,8 +44,8 @@ def input_grad(g: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     xp = array_module(g)
     new = xp.zeros if geometry.dilation > 1 else xp.empty  # with dilation, no window may see some of the inputs
     dx = new(shaped(len(g), geometry.length, w.shape[1], layout), xp.result_type(g, w))
-    way, view = _way(geometry, layout, g, (g, dx))
-    way.input_grad(view(g, layout), w, view(dx, layout), geometry)
+    way, swap = _way(geometry, layout, g, g, dx)
+    way.input_grad(_view(g, swap), w, _view(dx, swap), geometry)
     return dx
 
 
@@ -53,33 +53,36 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry, layout: str) -> Array:
     """dw[k, c, m] = sum_{n,t} x[n, s*t + d*k - p, c] * g[n, t, c*M + m]."""
     if on_gpu(x, g):
         return cuda.kernel_grad(x, g, geometry, layout)
-    way, view = _way(geometry, layout, g, (x, g), of_kernel=True)
-    return way.kernel_grad(view(x, layout), view(g, layout), geometry)
+    way, swap = _way(geometry, layout, g, x, g, of_kernel=True)
+    return way.kernel_grad(_view(x, swap), _view(g, swap), geometry)
 
 
-def _way(
-    geometry: Geometry, layout: str, y: Array, arrays: tuple[Array, Array], of_kernel: bool = False
-) -> tuple[Any, Callable[[Array, str], Array]]:
-    """The fastest way to the outputs y, or from them, and the view of the ``arrays`` that it takes. Products only of
-    what BLAS multiplies.
+def _way(geometry: Geometry, layout: str, y: Array, a: Array, b: Array, of_kernel: bool = False) -> tuple[Any, bool]:
+    """The fastest way to the outputs y, or from them, and whether it takes a and b, the arrays of steps that it reads
+    and writes, with time and channels swapped. Products only of what BLAS multiplies.
     """
-    if device_of(y) != "cpu" or y.dtype.char not in "fdFD" or y.size < _FEW:
-        return windows, _nlc
+    if y.size < _FEW or type(y) is not HostArray or y.dtype.char not in "fdFD":
+        return windows, layout == "NCL"
+    time = time_axis(layout)
+    copies = (not bands.are_rows(a, 0, time)) + (not bands.are_rows(b, 0, time))
+    return _fastest(geometry, layout, len(y), y.size, copies, of_kernel)
+
+
+@functools.lru_cache(maxsize=1024)  # training sees the same few shapes at every step
+def _fastest(
+    geometry: Geometry, layout: str, batch: int, size: int, copies: int, of_kernel: bool
+) -> tuple[Any, bool]:
+    """The way that costs least for ``size`` outputs, where bands must copy so many of the two arrays, and whether it
+    takes them swapped.
+    """
     costs = {windows: windows.cost(geometry, layout)}
     if geometry.stride == 1 or geometry.dilation == 1:
-        costs[toeplitz] = toeplitz.cost(geometry, y.size)
+        costs[toeplitz] = toeplitz.cost(geometry, size)
     if geometry.stride == 1:
-        copies = sum(not bands.are_rows(_ncl(array, layout)) for array in arrays)
-        costs[bands] = bands.cost(geometry, len(y), y.size, copies, of_kernel=of_kernel)
+        costs[bands] = bands.cost(geometry, batch, size, copies, of_kernel=of_kernel)
     way = min(costs, key=costs.__getitem__)
-    return way, _nlc if way is windows else _ncl
+    return way, (way is windows) == (layout == "NCL")
 
 
-def _ncl(x: Array, layout: str) -> Array:
-    """The view (N, C, L) of x."""
-    return x.swapaxes(1, 2) if layout == "NLC" else x
-
-
-def _nlc(x: Array, layout: str) -> Array:
-    """The view (N, L, C) of x."""
-    return x if layout == "NLC" else x.swapaxes(1, 2)
+def _view(x: Array, swap: bool) -> Array:
+    return x.swapaxes(1, 2) if swap else x

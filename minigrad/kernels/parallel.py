@@ -155,7 +155,9 @@ def blas_held() -> AbstractContextManager[None]:
 
 def parts(total: int, work: float) -> int:
     """How many threads work on ``total`` things that one thread would take about ``work`` microseconds for."""
-    return 1 if getattr(_inside, "pool", False) else max(1, min(_threads, total, int(work / MIN_WORK)))
+    if work < 2 * MIN_WORK or getattr(_inside, "pool", False):
+        return 1
+    return max(1, min(_threads, total, int(work / MIN_WORK)))
 
 
 def over(run: Callable[[slice], Result], total: int, work: float) -> list[Result]:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.backend import Array, HostArray, array_module, device_of, module_for, on_gpu, own_products
+from minigrad.backend import Array, HostArray, array_module, module_for, on_gpu, own_products
 from minigrad.kernels import cuda_product, parallel
 from minigrad.kernels.scratch import scratch
 
@@ -20,6 +20,7 @@ _TILE = 1 << 20  # bytes of output that one tile takes
 _SPEED = 30000  # multiply-adds a microsecond, about, on one core
 _SUM_SPEED = 12000  # likewise additions of a sum
 _SMALL = 600.0  # microseconds of one product below which BLAS's own threads, still awake, are faster than ours
+_BLAS_AWAKE = 1 << 18  # elements of what such products make, at most; their sums are left to BLAS's threads too
 _FEW = 4096  # elements of which a sum takes less time than its call
 _LONG = 256  # steps of sequences that are multiplied alone; shorter ones together,
 _COLUMNS = 4096  # of about so many steps
@@ -30,9 +31,10 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 
     Tensors, which rules may hold, come back here as arrays by their own ``@``.
     """
-    if type(a) is type(b) is HostArray and a.ndim == b.ndim == 2 and out is None:
+    on_host = type(a) is type(b) is HostArray
+    if on_host and out is None and a.ndim == b.ndim == 2:
         return a.dot(b)  # the same product; of small matrices in less than half the time
-    if own_products(a, b):
+    if not on_host and own_products(a, b):
         return cuda_product.matmul(a, b, out)
     return a @ b if out is None else array_module(a).matmul(a, b, out=out)
 
@@ -58,7 +60,7 @@ def linear(x: Array, w: Array, b: Array | None, axis: int) -> Array:
         rows, added = x, None if b is None else b[:, None]
         out = xp.empty((len(x), filters, x.shape[2]), dtype)
         left, right = w.T, x
-    step = max(1, _TILE * len(out) // max(out.nbytes, 1)) if device_of(x) == "cpu" else max(1, len(out))
+    step = max(1, _TILE * len(out) // max(out.nbytes, 1)) if type(x) is HostArray else max(1, len(out))
 
     def part(n: slice) -> None:
         for start in range(n.start, n.stop, step):
@@ -86,7 +88,7 @@ def linear_kernel_grad(x: Array, g: Array, axis: int) -> Array:
             return matmul_sum(x, g.swapaxes(1, 2))
         rows = x
         some = max(len(x), 1)  # sequences in one product
-        if device_of(x) == "cpu":
+        if type(x) is HostArray:
             some = 1 if x.shape[2] >= _LONG else _COLUMNS // max(x.shape[2], 1)
 
         def part(n: slice) -> Array:
@@ -114,8 +116,10 @@ def _in_rows(x: Array, axis: int, name: str) -> Array:
 def sum_but(x: Array, axis: int) -> Array:
     """The sum over all axes but one."""
     before, count, after = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
-    if x.dtype.char not in "fdFD" or device_of(x) != "cpu":
+    if x.dtype.char not in "fdFD" or type(x) is not HostArray:
         return x.reshape(before, count, after).sum(axis=(0, 2))
+    if after == 1 and x.size <= _BLAS_AWAKE:
+        return _ones(before, x).dot(x.reshape(before, count))
     with parallel.blas_held():  # BLAS's threads, once awake, would take the cores from the kernels that follow
         rows = x if after == 1 else x.reshape(before * count, after) @ _ones(after, x)
         rows = rows.reshape(before, count)
@@ -143,6 +147,6 @@ def _ones(count: int, like: Array) -> Array:
 
 def _split(part: Callable[[slice], Any], rows: Array, work: float, axis: int) -> list[Any]:
     """The results of ``part`` for slices of the rows, over the cores where NumPy computes and it is worth it."""
-    if device_of(rows) != "cpu" or (axis == -1 and work < _SMALL):
+    if type(rows) is not HostArray or (axis == -1 and work < _SMALL):
         return [part(slice(0, len(rows)))]
     return parallel.over(part, len(rows), work)

@@ -25,7 +25,7 @@ from typing import Any
 from minigrad.backend import Array, array_module
 from minigrad.kernels import parallel
 from minigrad.kernels.geometry import Geometry
-from minigrad.kernels.scratch import scratch
+from minigrad.kernels.scratch import scratch, strided
 
 STEPS = 16  # B: products of 16 columns fill the registers
 _TILE = 1 << 20  # bytes of blocks in one tile
@@ -158,7 +158,7 @@ def _matrices(w: Array, geometry: Geometry, dtype: Any, transposed: bool = False
     for length, stride in of_outputs + of_input if transposed else of_input + of_outputs:
         shape.append(length)
         strides.append(stride)
-    view = xp.lib.stride_tricks.as_strided(padded[:, :, before:], shape, strides)
+    view = xp.lib.stride_tricks.as_strided(padded[:, :, before:], shape, strides)  # which steps back, too
     sides = (s * STEPS, multiplier * STEPS)
     return xp.ascontiguousarray(view).reshape(channels, m, *(sides[::-1] if transposed else sides))
 
@@ -168,7 +168,7 @@ def _diagonals(matrices: Array, geometry: Geometry, multiplier: int) -> Array:
     per_channel, _, row, item = matrices.strides
     shape = (len(matrices), geometry.taps, multiplier, STEPS)
     strides = (per_channel, row, STEPS * item, geometry.stride * row + item)
-    return array_module(matrices).lib.stride_tricks.as_strided(matrices, shape, strides)
+    return strided(matrices, shape, strides)
 
 
 def _rows(like: Array, name: str, rows: int, length: int, dtype: Any = None) -> Array:
@@ -235,8 +235,7 @@ def _pieces(sequences: Array, x: Array, offset: int, length: int) -> Iterator[tu
         block, column = divmod(offset + step, width)
         whole = (length - step) // width if column == 0 else 0
         count, each = (whole, width) if whole else (1, min(width - column, length - step))
-        steps = array_module(x).lib.stride_tricks.as_strided(
-            x[:, :, step:], (len(x), count, x.shape[1], each), (per_sequence, each * per_step, per_channel, per_step)
-        )
+        strides = (per_sequence, each * per_step, per_channel, per_step)
+        steps = strided(x[:, :, step:], (len(x), count, x.shape[1], each), strides)
         yield sequences[:, block : block + count, :, column : column + each], steps
         step += count * each

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from minigrad.backend import Array, array_module, device_of
+from minigrad.backend import Array, HostArray, array_module
 from minigrad.kernels import parallel
 from minigrad.kernels.geometry import Geometry
-from minigrad.kernels.scratch import scratch
+from minigrad.kernels.scratch import scratch, strided
 
 _BLOCK = 2048  # elements of an innermost loop of the convolution: long enough to pay for its start, short for the cache
 _LONG_BLOCK = 8192  # likewise of the kernel gradient, which sums over blocks
@@ -41,16 +41,7 @@ def cost(geometry: Geometry, layout: str) -> float:
 
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Write the convolution of x (N, L, C) with w (K, C, M) into y (N, T, C*M); any of them may be a view."""
-    taps, channels, multiplier = w.shape
-    s, d = geometry.stride, geometry.dilation
-    kernel = _repeated(w.reshape(taps, channels * multiplier), y.shape[1], y.dtype)
-    in_time = _in_time(x, s)
-
-    def tile(part: Tile) -> None:
-        seen = _seen(x, part.sequences, part.inputs, "inputs", kernel.dtype, multiplier, in_time)
-        _write(seen, kernel, s, d, y[part.sequences, part.windows], 1)
-
-    _over_tiles(tile, x, -geometry.padding[0], y, taps, s, d)
+    _convolve(x, w, y, -geometry.padding[0], geometry.stride, geometry.dilation, copies=w.shape[2])
 
 
 def input_grad(g: Array, w: Array, dx: Array, geometry: Geometry) -> None:
@@ -59,31 +50,33 @@ def input_grad(g: Array, w: Array, dx: Array, geometry: Geometry) -> None:
     The inputs fall into s phases, l + p = s*q + r. Into a phase flow only the taps with d*k = r (mod s), an
     arithmetic progression; so each phase is an ordinary convolution of g with part of the flipped kernel.
     """
-    taps, channels, multiplier = w.shape
     s, d, before = geometry.stride, geometry.dilation, geometry.padding[0]
-    flat = w.reshape(taps, channels * multiplier)
     apart = s // math.gcd(s, d)  # the distance of the taps of a phase
     for phase in range(s):
         first = (phase - before) % s  # the first input of this phase
         target = dx[:, first::s]
-        last = next((k for k in reversed(range(taps)) if d * k % s == phase), None)
-        if last is None or not multiplier:
+        last = next((k for k in reversed(range(len(w))) if d * k % s == phase), None)
+        if last is None or not w.shape[2]:
             target[...] = 0
             continue
         start = (first + before - d * last) // s  # the first step of g that the last tap looks at
-        _input_grad_of_phase(g, flat[last::-apart], multiplier, target, start, d * apart // s)
+        _convolve(g, w[last::-apart], target, start, 1, d * apart // s, summed=w.shape[2])
 
 
-def _input_grad_of_phase(g: Array, flipped: Array, multiplier: int, dx: Array, start: int, dilation: int) -> None:
-    """Write dx[n, q, c] = sum_{j,m} g[n, start + q + dilation * j, c*M + m] * flipped[j, c*M + m]."""
-    kernel = _repeated(flipped, dx.shape[1], dx.dtype)
-    in_time = multiplier == 1 and _in_time(g, 1)
+def _convolve(
+    x: Array, w: Array, y: Array, start: int, stride: int, dilation: int, copies: int = 1, summed: int = 1
+) -> None:
+    """Write y[n, t, c*M + m] = sum_k x[n, start + s*t + d*k, c] * w[k, c, m], for w (K, C, M) and x (N, L, C), of which
+    each channel is taken M times (``copies``); or, for x (N, L, C*M), y[n, t, c], the sum over m (``summed``).
+    """
+    kernel = _repeated(w, y.shape[1], y.dtype)
+    in_time = summed == 1 and _in_time(x, stride)
 
     def tile(part: Tile) -> None:
-        seen = _seen(g, part.sequences, part.inputs, "inputs", kernel.dtype, 1, in_time)
-        _write(seen, kernel, 1, dilation, dx[part.sequences, part.windows], multiplier)
+        seen = _seen(x, part, y.dtype, copies, in_time)
+        _write(seen, kernel, stride, dilation, y[part.sequences, part.windows], summed)
 
-    _over_tiles(tile, g, start, dx, len(flipped), 1, dilation)
+    _over_tiles(tile, x, start, y, len(w), stride, dilation)
 
 
 def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
@@ -95,8 +88,8 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
     in_time = _in_time(x, geometry.stride)
 
     def tile(part: Tile) -> Array:
-        seen = _seen(x, part.sequences, part.inputs, "inputs", dtype, multiplier, in_time)
-        given = _seen(g, part.sequences, part.windows, "outputs", dtype, 1, not _adjacent(seen))
+        seen = _seen(x, part, dtype, multiplier, in_time)
+        given = _as(g[part.sequences, part.windows], "outputs", dtype, not _adjacent(seen))
         return _correlate(seen, given, geometry.taps, geometry.stride, geometry.dilation)
 
     dw = xp.zeros((geometry.taps, total), dtype)
@@ -108,15 +101,16 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
 def windows(x: Array, taps: int, stride: int, dilation: int, count: int) -> Array:
     """A view of all windows of x (N, L, C), no copy: (K, N, T, C)."""
     row, step, item = x.strides
-    return _strided(x, (taps, len(x), count, x.shape[2]), (dilation * step, row, stride * step, item))
+    return strided(x, (taps, len(x), count, x.shape[2]), (dilation * step, row, stride * step, item))
 
 
 class Tile(NamedTuple):
-    """Some windows of some sequences, and the steps that they see, of which some may lie beyond the ends."""
+    """Some windows of some sequences, the steps that they see, and how many zeros before and after these."""
 
     sequences: slice
     windows: slice
     inputs: slice
+    zeros: tuple[int, int]
 
 
 @functools.lru_cache(maxsize=1024)  # training sees the same few shapes at every step
@@ -146,8 +140,10 @@ def _tiles(
             for t in range(a, b, steps):
                 windows = slice(t, min(t + steps, b))
                 begin = start + stride * t
-                inputs = slice(begin, begin + stride * (windows.stop - t - 1) + span)
-                tiles.append(Tile(slice(n, n + some), windows, inputs))
+                end = begin + stride * (windows.stop - t - 1) + span
+                zeros = max(min(end, 0) - begin, 0), max(end - max(begin, length), 0)
+                inputs = slice(begin + zeros[0], end - zeros[1]) if begin < length and end > 0 else slice(0, 0)
+                tiles.append(Tile(slice(n, n + some), windows, inputs, zeros))
     return tiles
 
 
@@ -163,7 +159,7 @@ def _over_tiles(
     work = max(x.size, y.size) * taps * _SUM / 1e3
     threads = parallel.parts(batch * count, work)
     most = _TILE // (max(channels, x.shape[2]) * x.itemsize) or 1
-    if device_of(x) != "cpu":
+    if type(x) is not HostArray:
         most, threads = batch * x.shape[1] * count, 1  # one tile
     tiles = _tiles(batch, x.shape[1], start, count, stride, dilation * (taps - 1) + 1, most, threads)
     if threads == 1:
@@ -172,30 +168,30 @@ def _over_tiles(
     return [result for part in results for result in part]
 
 
-def _seen(
-    x: Array, sequences: slice, steps: slice, name: str, dtype: Any, multiplier: int = 1, in_time: bool = False
-) -> Array:
-    """Some steps of some sequences, each channel M times, (N, S, C*M), and zeros where x has no such steps.
-
-    A view of x if it can be, else a copy in the scratch ``name``. In both the channels lie side by side, or in a view
-    the steps, if ``in_time`` allows that.
+def _seen(x: Array, tile: Tile, dtype: Any, copies: int, in_time: bool) -> Array:
+    """What a tile sees, each channel so many times, (N, S, C*M): a view of x if it can be, else a copy in scratch. In
+    both the channels lie side by side, or in a view the steps, if ``in_time`` allows that.
     """
-    begin, stop = max(steps.start, 0), min(steps.stop, x.shape[1])
-    inside = x[sequences, begin : max(begin, stop)]
-    whole = begin == steps.start and stop == steps.stop
-    if whole and multiplier == 1 and x.dtype == dtype and (in_time or _adjacent(x)):
-        return inside
+    inside = x[tile.sequences, tile.inputs]
+    before, after = tile.zeros
+    if not before and not after and copies == 1:
+        return _as(inside, "inputs", dtype, in_time)
     count, length, channels = inside.shape
-    total = steps.stop - steps.start
-    copy = scratch(x, name, (count, total, channels, multiplier), dtype)
-    before = begin - steps.start
-    if before:
-        copy[:, :before] = 0
-    if before + length < total:
-        copy[:, before + length :] = 0
-    for m in range(multiplier):
-        copy[:, before : before + length, :, m] = inside
-    return copy.reshape(count, total, channels * multiplier)
+    copy = scratch(x, "inputs", (count, before + length + after, channels * copies), dtype)
+    copy[:, :before] = 0
+    copy[:, before + length :] = 0
+    for m in range(copies):
+        copy[:, before : before + length, m::copies] = inside
+    return copy
+
+
+def _as(x: Array, name: str, dtype: Any, in_time: bool) -> Array:
+    """x (N, L, C) itself if it has the dtype and lies as `_seen` says, else a copy in the scratch ``name``."""
+    if x.dtype == dtype and (in_time or x.strides[2] == x.itemsize):
+        return x
+    copy = scratch(x, name, x.shape, dtype)
+    copy[...] = x
+    return copy
 
 
 def _adjacent(x: Array) -> bool:
@@ -210,16 +206,16 @@ def _in_time(x: Array, stride: int) -> bool:
 
 def _side_by_side(x: Array) -> bool:
     """Whether the steps of x (N, L, C) and their channels lie side by side in memory."""
-    return _adjacent(x) and bool(x.strides[1] == x.itemsize * x.shape[2])
+    return bool(x.strides[1:] == (x.shape[2] * x.itemsize, x.itemsize))
 
 
 def _repeated(w: Array, steps: int, dtype: Any) -> Array:
-    """The kernels w (K, C) once for each step of a block, (K, B*C)."""
-    taps, channels = w.shape
+    """The kernels w (K, C, M) once for each step of a block, (K, B*C*M)."""
+    taps, channels = len(w), w.shape[1] * w.shape[2]
     block = max(1, min(steps, _BLOCK // max(channels, 1)))
     if steps % block and steps * channels <= 2 * _BLOCK:
         block = steps  # one loop that is too long costs less than a second one
-    repeated = array_module(w).empty((taps, block, channels), dtype)
+    repeated = array_module(w).empty((taps, block, *w.shape[1:]), dtype)
     repeated[...] = w[:, None]
     return repeated.reshape(taps, block * channels)
 
@@ -272,6 +268,7 @@ def _correlate(x: Array, g: Array, taps: int, stride: int, dilation: int) -> Arr
     return total
 
 
+@functools.lru_cache(maxsize=1024)
 def _in_blocks(steps: int, block: int) -> list[tuple[slice, int]]:
     """All whole blocks of so many steps, and the rest as one shorter block, each with its width."""
     rest = steps % block
@@ -288,19 +285,12 @@ def _windows_in_blocks(x: Array, steps: slice, taps: int, dilation: int, width: 
     """The view (K, N, blocks, width * C) of the windows that begin at ``steps`` of x (N, L, C)."""
     row, step, item = x.strides
     shape = (taps, len(x), (steps.stop - steps.start) // width, width * x.shape[2])
-    return _strided(x[:, steps.start :] if steps.start else x, shape, (dilation * step, row, width * step, item))
-
-
-def _strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-    xp = array_module(x)
-    if device_of(x) == "cpu" and x.flags.c_contiguous:
-        return xp.ndarray(shape, x.dtype, x, 0, strides)  # the same, in a sixth of the time
-    return xp.lib.stride_tricks.as_strided(x, shape, strides)
+    return strided(x[:, steps.start :] if steps.start else x, shape, (dilation * step, row, width * step, item))
 
 
 def _einsum(subscripts: str, a: Array, b: Array, out: Array) -> None:
     xp = array_module(a)
-    if device_of(a) == "cpu":
+    if type(a) is HostArray:
         xp.einsum(subscripts, a, b, out=out)
     else:  # another module's may take no out, as CuPy's
         out[...] = xp.einsum(subscripts, a, b)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.backend import array_module
 from minigrad.config import argument
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import SameShape
@@ -67,8 +66,9 @@ class Dropout(SameShape):
             return inputs * 0
         shape = self.drawn_shape(inputs.shape)
         kept = drawn(lambda stream: bernoulli(stream, 1 - self.rate, shape), self._stream, inputs.device)
-        scale = inputs.dtype.type(1 / (1 - self.rate)).item()
-        return inputs * Tensor._output(array_module(kept).multiply(kept, scale, dtype=inputs.dtype), None)
+        mask = kept.astype(inputs.dtype)
+        mask *= 1 / (1 - self.rate)
+        return inputs * Tensor._output(mask, None)
 
     def drawn_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in which zeros are drawn."""

@@ -12,45 +12,42 @@ Attributes, the same for all three: ``stride``, ``dilation``, ``padding`` = zero
 from __future__ import annotations
 
 import functools
-from typing import NoReturn
 
-from minigrad.backend import Array, describe
+from minigrad.backend import Array
 from minigrad.kernels import depthwise
 from minigrad.kernels.geometry import Geometry
 from minigrad.kernels.layout import LAYOUTS, channel_axis, time_axis
 from minigrad.ops.op import op
 
-_geometry = functools.lru_cache(maxsize=1024)(Geometry)  # training sees the same few shapes at every step
+Shape = tuple[int, ...]
 
 
-def _checked(
-    who: str, layout: str, stride: int, dilation: int, padding: tuple[int, int], *, taps: int, length: int,
-    **arrays: Array,
+@functools.lru_cache(maxsize=1024)  # training sees the same few shapes at every step
+def _geometry(
+    who: str, layout: str, stride: int, dilation: int, padding: tuple[int, int], *, x: Shape | None = None,
+    w: Shape | None = None, g: Shape | None = None, taps: int = 0, length: int = 0,
 ) -> Geometry:
-    """The geometry, once every shape fits it. ``arrays`` are two of x, w, g."""
+    """The geometry, once the shapes of two of x, w, g fit it; ``taps`` where w is not given, ``length`` where x is not.
 
-    def refuse(what: str) -> NoReturn:
-        received = ", ".join(f"{name}={describe(array)}" for name, array in arrays.items())
-        raise ValueError(f"{who}: {what}. Received: {received}")
-
+    What was received is added to an error by the op.
+    """
     if layout not in LAYOUTS:
         raise ValueError(f"{who}: layout must be one of {LAYOUTS}. Received: layout={layout!r}")
-    if any(array.ndim != 3 for array in arrays.values()):
-        refuse("every argument must have 3 axes")
+    if any(shape is not None and len(shape) != 3 for shape in (x, w, g)):
+        raise ValueError(f"{who}: every argument must have 3 axes")
+    axis, time = channel_axis(layout), time_axis(layout)
     try:
-        geometry = _geometry(length, taps, stride, dilation, padding)
+        geometry = Geometry(x[time] if x else length, w[0] if w else taps, stride, dilation, padding)
     except ValueError as error:
         raise ValueError(f"{who}: {error}") from error
-    axis = channel_axis(layout)
-    x, w, g = arrays.get("x"), arrays.get("w"), arrays.get("g")
-    if x is not None and w is not None and x.shape[axis] != w.shape[1]:
-        refuse("x and w must have the same number of channels")
-    if g is not None and w is not None and g.shape[axis] != w.shape[1] * w.shape[2]:
-        refuse("g must have C*M channels, where w is (K, C, M)")
-    if g is not None and x is not None and (g.shape[0] != x.shape[0] or g.shape[axis] % max(x.shape[axis], 1)):
-        refuse("g must have the batch of x and C*M channels")
-    if g is not None and g.shape[time_axis(layout)] != geometry.out_length:
-        refuse(f"g must have {geometry.out_length} time steps")
+    if x and w and x[axis] != w[1]:
+        raise ValueError(f"{who}: x and w must have the same number of channels")
+    if g and w and g[axis] != w[1] * w[2]:
+        raise ValueError(f"{who}: g must have C*M channels, where w is (K, C, M)")
+    if g and x and (g[0] != x[0] or g[axis] % max(x[axis], 1)):
+        raise ValueError(f"{who}: g must have the batch of x and C*M channels")
+    if g and g[time] != geometry.out_length:
+        raise ValueError(f"{who}: g must have {geometry.out_length} time steps")
     return geometry
 
 
@@ -80,15 +77,8 @@ def depthwise_conv1d(
     >>> ops.depthwise_conv1d(x, w).reshape(-1).tolist()
     [21.0, 32.0, 43.0]
     """
-    taps, length = _taps_and_length("depthwise_conv1d", x, w, layout)
-    geometry = _checked("depthwise_conv1d", layout, stride, dilation, padding, taps=taps, length=length, x=x, w=w)
+    geometry = _geometry("depthwise_conv1d", layout, stride, dilation, padding, x=x.shape, w=w.shape)
     return depthwise.forward(x, w, geometry, layout)
-
-
-def _taps_and_length(who: str, x: Array, w: Array, layout: str) -> tuple[int, int]:
-    if x.ndim != 3 or w.ndim != 3:
-        raise ValueError(f"{who}: every argument must have 3 axes. Received: x={describe(x)}, w={describe(w)}")
-    return w.shape[0], x.shape[time_axis(layout)]
 
 
 @op
@@ -108,9 +98,7 @@ def depthwise_conv1d_input_grad(
         (N, L, C), or (N, C, L).
     """
     who = "depthwise_conv1d_input_grad"
-    geometry = _checked(
-        who, layout, stride, dilation, padding, taps=w.shape[0] if w.ndim else 1, length=length, g=g, w=w
-    )
+    geometry = _geometry(who, layout, stride, dilation, padding, w=w.shape, g=g.shape, length=length)
     return depthwise.input_grad(g, w, geometry, layout)
 
 
@@ -131,8 +119,7 @@ def depthwise_conv1d_kernel_grad(
         (K, C, M).
     """
     who = "depthwise_conv1d_kernel_grad"
-    length = x.shape[time_axis(layout)] if x.ndim == 3 else 1
-    geometry = _checked(who, layout, stride, dilation, padding, taps=taps, length=length, x=x, g=g)
+    geometry = _geometry(who, layout, stride, dilation, padding, x=x.shape, g=g.shape, taps=taps)
     return depthwise.kernel_grad(x, g, geometry, layout)
 
 

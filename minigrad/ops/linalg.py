@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -110,8 +111,8 @@ def linear_kernel_grad(x: Array, g: Array, *, axis: int = -1) -> Array:
     Returns:
         (C, F).
     """
-    others = [shape[: axis % len(shape)] + shape[axis % len(shape) + 1 :] for shape in (x.shape, g.shape)]
-    if others[0] != others[1]:
+    i = axis % x.ndim
+    if x.shape[:i] != g.shape[:i] or x.shape[i + 1 :] != g.shape[i + 1 :]:
         raise ValueError(
             "linear_kernel_grad: x and g must differ in the length of axis alone. "
             f"Received: x={describe(x)}, g={describe(g)}, axis={axis}"
@@ -119,10 +120,15 @@ def linear_kernel_grad(x: Array, g: Array, *, axis: int = -1) -> Array:
     return product.linear_kernel_grad(x, g, axis)
 
 
+@functools.lru_cache(maxsize=64)
+def _all_but(axis: int, ndim: int) -> tuple[int, ...]:
+    return tuple(i for i in range(ndim) if i != axis % ndim)
+
+
 linear.backward(
     x=lambda g, w, axis: linear(g, w.T, None, axis=axis),
     w=lambda g, x, axis: linear_kernel_grad(x, g, axis=axis),
-    b=lambda g, axis: sum(g, axis=tuple(i for i in range(g.ndim) if i != axis % g.ndim)),
+    b=lambda g, axis: sum(g, axis=_all_but(axis, g.ndim)),
 )
 
 linear_kernel_grad.backward(

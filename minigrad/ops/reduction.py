@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -22,6 +23,13 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     return tuple(a % ndim for a in ((axis,) if isinstance(axis, int) else axis))
 
 
+@functools.lru_cache(maxsize=256)
+def _kept(axis: tuple[int, ...], ndim: int) -> int | None:
+    """The axis that a sum over all others keeps, if these are each named once and from 0 on; otherwise None."""
+    kept = set(range(ndim)).difference(axis)
+    return kept.pop() if len(kept) == 1 and len(axis) == ndim - 1 else None
+
+
 def _restore(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
     """G with the reduced axes back in place, with length 1: it broadcasts against ``shape``."""
     if keepdims or not shape:
@@ -40,10 +48,8 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).sum(axis=0).tolist()
     [4.0, 6.0]
     """
-    if x.size > _MANY and not keepdims and isinstance(axis, tuple) and len(axis) == x.ndim - 1:
-        kept = set(range(x.ndim)).difference(axis)
-        if len(kept) == 1:
-            return sum_but(x, kept.pop())
+    if x.size > _MANY and not keepdims and type(axis) is tuple and (kept := _kept(axis, x.ndim)) is not None:
+        return sum_but(x, kept)
     return x.sum(axis=axis, keepdims=keepdims)
 
 
