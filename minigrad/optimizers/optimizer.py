@@ -304,19 +304,20 @@ def _share(count: int, momentum: float) -> float:
 
 def _fitted(gradient: Any, variable: Variable) -> Array:
     """The array of a gradient, in the dtype of its variable."""
-    array = gradient.data if isinstance(gradient, Tensor) else asarray(gradient, like=variable.data)
-    if array.shape != variable.shape:
+    own = variable.data
+    array = gradient.data if isinstance(gradient, Tensor) else asarray(gradient, like=own)
+    if array.shape != own.shape:
         raise ValueError(
             f"apply: the gradient of {variable.path!r} must have the shape of the variable. "
-            f"Received: gradient={describe(array)}, variable={describe(variable.data)}"
+            f"Received: gradient={describe(array)}, variable={describe(own)}"
         )
     if array.dtype.kind not in "fiu":
         raise TypeError(
             f"apply: the gradient of {variable.path!r} must be of real numbers. Received: gradient={describe(array)}"
         )
-    if device_of(array) != variable.device:
+    if device_of(array) != device_of(own):
         raise TypeError(
             f"apply: the gradient of {variable.path!r} must be on the device of the variable; move one with "
             f".to(device). Received: gradient on {device_of(array)!r}, variable on {variable.device!r}"
         )
-    return array if array.dtype == variable.dtype else array.astype(variable.dtype)
+    return array if array.dtype == own.dtype else array.astype(own.dtype)
