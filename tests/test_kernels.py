@@ -246,6 +246,16 @@ def test_the_gradient_of_the_kernel_has_a_cost_of_its_own(monkeypatch: pytest.Mo
     assert depthwise.kernel_grad(x, depthwise.input_grad(x, w, geometry, "NLC"), geometry, "NLC").shape == w.shape
 
 
+def test_each_array_is_asked_whether_it_must_be_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(bands, "cost", lambda geometry, batch, size, copies, **_: asked.append(copies) or 0.0)
+    monkeypatch.setattr(depthwise, "_fastest", depthwise._fastest.__wrapped__)
+    rows, other = np.empty((64, 64, 32), np.float32), np.empty((64, 32, 64), np.float32).swapaxes(1, 2)
+    for pair in ((rows, rows), (rows, other), (other, rows), (other, other)):
+        depthwise._way(Geometry(32, 9, padding=(4, 4)), "NCL", rows, *pair)
+    assert asked == [0, 1, 1, 2]
+
+
 def test_copies_count() -> None:
     """Bands are the fastest way where they take the steps as they lie; for 9 taps two copies are too much."""
     geometry = Geometry(32, 9, padding=(4, 4))

@@ -185,3 +185,32 @@ def test_the_convolution_family_is_closed(seed: int, layout: str) -> None:
 
 def test_relu_of_few_and_of_many_booleans_has_one_dtype() -> None:
     assert {ops.relu(np.ones(shape, bool)).dtype for shape in ((2, 2), (100, 100))} == {np.dtype("int64")}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a: ops.depthwise_conv1d(a(2, 5), a(3, 2, 1)), r"must have 3 axes. Received: x=float64\(2, 5\), w=f"),
+        (lambda a: ops.depthwise_conv1d(a(2, 5, 3), a(3, 2, 1)), "x and w must have the same number of channels"),
+        (lambda a: ops.depthwise_conv1d(a(2, 3, 5), a(3, 2, 1), layout="NCL"), "x and w must have the same number"),
+        (lambda a: ops.depthwise_conv1d(a(2, 5, 2), a(3, 2, 1), layout="CLN"), "layout must be one of"),
+        (lambda a: ops.depthwise_conv1d(a(2, 5, 2), a(6, 2, 1)), "must fit into the padded input"),
+        (lambda a: ops.depthwise_conv1d_input_grad(a(2, 5, 3), a(1, 2, 2), length=5), r"g must have C\*M channels"),
+        (lambda a: ops.depthwise_conv1d_input_grad(a(2, 5, 4), a(1, 2, 2), length=6), "g must have 6 time steps"),
+        (lambda a: ops.depthwise_conv1d_input_grad(a(5), a(), length=6), "must have 3 axes"),
+        (lambda a: ops.depthwise_conv1d_kernel_grad(a(2, 5, 2), a(3, 5, 2), taps=1), "g must have the batch of x"),
+        (lambda a: ops.depthwise_conv1d_kernel_grad(a(2, 5, 2), a(2, 5, 3), taps=1), r"and C\*M channels"),
+        (lambda a: ops.depthwise_conv1d_kernel_grad(a(2, 5, 2), a(2, 5, 2), taps=2), "g must have 4 time steps"),
+        (lambda a: ops.depthwise_conv1d_kernel_grad(a(2, 5, 2), a(2, 5, 2), taps=0), "taps must be a positive integer"),
+    ],
+)
+def test_shapes_that_do_not_fit_a_depthwise_convolution(call: Any, message: str) -> None:
+    for _ in range(2):  # what fits is remembered, what does not is not
+        with pytest.raises(ValueError, match=f"^depthwise_conv1d.*: .*{message}"):
+            call(lambda *shape: np.ones(shape))
+
+
+@pytest.mark.parametrize("axis", [(0, 0, 1), (0, 0), (0, 3), (-4, 1)])
+def test_a_sum_over_no_such_axes_is_refused(axis: tuple[int, ...]) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"^sum: .*Received: x="):
+        ops.sum(np.ones((20, 20, 20)), axis=axis)

@@ -142,7 +142,7 @@ def _tiles(
                 begin = start + stride * t
                 end = begin + stride * (windows.stop - t - 1) + span
                 zeros = max(min(end, 0) - begin, 0), max(end - max(begin, length), 0)
-                inputs = slice(begin + zeros[0], end - zeros[1]) if begin < length and end > 0 else slice(0, 0)
+                inputs = slice(begin + zeros[0], end - zeros[1])
                 tiles.append(Tile(slice(n, n + some), windows, inputs, zeros))
     return tiles
 
