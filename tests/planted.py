@@ -116,7 +116,7 @@ def rolled(axis: int) -> Callable[[Any], Any]:
 
     def shift(g: Any) -> Any:
         index = np.roll(np.arange(g.shape[axis]), 1)
-        return ops.getitem(g, index=(slice(None),) * axis + (index,))
+        return ops.getitem(g, index=(slice(None),) * (axis % g.ndim) + (index,))
 
     return shift
 
@@ -255,12 +255,13 @@ def errors() -> list[Planted]:
             plant("sign", i, after(lambda g: -g), ("sign",))
             plant("factor", i, after(lambda g: g * (1 + 1e-4)), ("factor",))
             plant("zero", i, after(lambda g: g * 0.0), ("zero",))
-            square = [(a, b) for a in range(x.ndim) for b in range(a) if x.shape[a] == x.shape[b]]
+            axes = range(-x.ndim, 0)  # counted from the end: in a layer there may be one more in front
+            square = [(a, b) for a in axes for b in axes if b < a and x.shape[a] == x.shape[b]]
             for a, b in square[:1]:
                 plant("transposed", i, after(lambda g, a=a, b=b: g.swapaxes(a, b)), ("transposed", "axis"))
-            for axis in range(x.ndim):
+            for axis in axes:
                 if x.shape[axis] >= 3:
-                    plant(f"shifted {axis}", i, after(rolled(axis)), ("shifted",))
+                    plant(f"shifted {axis + x.ndim}", i, after(rolled(axis)), ("shifted",))
             plant("wrong derivative", i, after(lambda g: detour(g) if isinstance(g, Value) else g), (), order=2)
             plant("cut history", i, after(cut), (), order=2)
         arguments = where.arguments

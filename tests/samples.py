@@ -212,6 +212,7 @@ for x_shape, filters, axis in [((2, 3), 4, -1), ((2, 3, 4), 2, -1), ((2, 3, 4), 
 
     sample("linear", linear, x, w, b, axis=axis)
     sample("linear", linear, x, w, None, axis=axis)
+    sample("linear", lambda x, w, b, axis, of=linear: of(x, w[0], b, axis), x, w[None], b, axis=axis)
     sample("linear_kernel_grad", linear_kernel_grad, x, linear(x, w, b, axis), axis=axis)
 
 # ---------------------------------------------------------------------- convolution: the definitions, as loops

@@ -33,7 +33,8 @@ def forward(x: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     xp = array_module(x)
     y = xp.empty(shaped(len(x), geometry.out_length, w.shape[1] * w.shape[2], layout), xp.result_type(x, w))
     way, swap = _way(geometry, layout, y, x, y)
-    way.forward(_view(x, swap), w, _view(y, swap), geometry)
+    seen, made = (x.swapaxes(1, 2), y.swapaxes(1, 2)) if swap else (x, y)
+    way.forward(seen, w, made, geometry)
     return y
 
 
@@ -45,7 +46,8 @@ def input_grad(g: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     new = xp.zeros if geometry.dilation > 1 else xp.empty  # with dilation, no window may see some of the inputs
     dx = new(shaped(len(g), geometry.length, w.shape[1], layout), xp.result_type(g, w))
     way, swap = _way(geometry, layout, g, g, dx)
-    way.input_grad(_view(g, swap), w, _view(dx, swap), geometry)
+    given, made = (g.swapaxes(1, 2), dx.swapaxes(1, 2)) if swap else (g, dx)
+    way.input_grad(given, w, made, geometry)
     return dx
 
 
@@ -54,7 +56,8 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry, layout: str) -> Array:
     if on_gpu(x, g):
         return cuda.kernel_grad(x, g, geometry, layout)
     way, swap = _way(geometry, layout, g, x, g, of_kernel=True)
-    return way.kernel_grad(_view(x, swap), _view(g, swap), geometry)
+    seen, given = (x.swapaxes(1, 2), g.swapaxes(1, 2)) if swap else (x, g)
+    return way.kernel_grad(seen, given, geometry)
 
 
 def _way(geometry: Geometry, layout: str, y: Array, a: Array, b: Array, of_kernel: bool = False) -> tuple[Any, bool]:
@@ -82,7 +85,3 @@ def _fastest(
         costs[bands] = bands.cost(geometry, batch, size, copies, of_kernel=of_kernel)
     way = min(costs, key=costs.__getitem__)
     return way, (way is windows) == (layout == "NCL")
-
-
-def _view(x: Array, swap: bool) -> Array:
-    return x.swapaxes(1, 2) if swap else x

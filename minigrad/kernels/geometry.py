@@ -7,12 +7,16 @@ reaches. Forward passes, ``compute_output_shape``, summaries and kernels all ask
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """A window of ``taps`` sliding along ``length`` steps padded by ``padding`` = (before, after) zeros.
+
+    Attributes:
+        span: how many steps one window reaches over.
+        out_length: T, the number of windows.
 
     >>> Geometry(length=10, taps=3, stride=2, padding=(1, 1)).out_length
     5
@@ -23,6 +27,8 @@ class Geometry:
     stride: int = 1
     dilation: int = 1
     padding: tuple[int, int] = (0, 0)
+    span: int = field(init=False, repr=False, compare=False)
+    out_length: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("taps", "stride", "dilation"):
@@ -34,21 +40,14 @@ class Geometry:
             raise ValueError(
                 f"padding must be two non-negative integers (before, after). Received: padding={padding!r}"
             )
+        span = self.dilation * (self.taps - 1) + 1
+        object.__setattr__(self, "span", span)  # once, for the kernels ask at every call
+        object.__setattr__(self, "out_length", (self.length + sum(padding) - span) // self.stride + 1)
         if self.out_length < (1 if self.length else 0):
             raise ValueError(
                 "Computed output size would be zero or negative: the window must fit into the padded input. "
                 f"Received: length={self.length}, taps={self.taps}, dilation={self.dilation}, padding={padding}"
             )
-
-    @property
-    def span(self) -> int:
-        """How many steps one window reaches over."""
-        return self.dilation * (self.taps - 1) + 1
-
-    @property
-    def out_length(self) -> int:
-        """T, the number of windows."""
-        return (self.length + sum(self.padding) - self.span) // self.stride + 1
 
     def phases(self) -> Iterator[tuple[Geometry, slice, slice]]:
         """The same window as several of dilation 1, for stride 1: each with the inputs and the outputs that it takes.

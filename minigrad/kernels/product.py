@@ -1,7 +1,7 @@
 """Matrix products: all that may meet a GPU go through `matmul` and `matmul_sum`, which know who multiplies.
 
-The product of a linear layer, x w + b along one axis, and its kernel gradient are split over the cores.
-Each core works through its rows in tiles, so that the bias is added while the product is still in its cache.
+The product of a linear layer, x w + b along one axis, and its kernel gradient are split over the cores where they are
+large. Each core works through its rows in tiles, so that the bias is added while the product is still in its cache.
 ``axis`` is -1 for channels last (any number of axes before it), or 1 for x (N, C, L).
 """
 
@@ -19,7 +19,7 @@ from minigrad.kernels.scratch import scratch
 _TILE = 1 << 20  # bytes of output that one tile takes
 _SPEED = 30000  # multiply-adds a microsecond, about, on one core
 _SUM_SPEED = 12000  # likewise additions of a sum
-_SMALL = 600.0  # microseconds of one product below which BLAS's own threads, still awake, are faster than ours
+_SMALL = 600.0  # microseconds of one product that is left to BLAS's own threads
 _BLAS_AWAKE = 1 << 18  # elements of what such products make, at most; their sums are left to BLAS's threads too
 _FEW = 4096  # elements of which a sum takes less time than its call
 _LONG = 256  # steps of sequences that are multiplied alone; shorter ones together,
@@ -31,10 +31,10 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 
     Tensors, which rules may hold, come back here as arrays by their own ``@``.
     """
-    on_host = type(a) is type(b) is HostArray
-    if on_host and out is None and a.ndim == b.ndim == 2:
-        return a.dot(b)  # the same product; of small matrices in less than half the time
-    if not on_host and own_products(a, b):
+    if type(a) is type(b) is HostArray:
+        if a.ndim == b.ndim == 2 and out is None:
+            return a.dot(b)  # the same product; of small matrices in less than half the time
+    elif own_products(a, b):
         return cuda_product.matmul(a, b, out)
     return a @ b if out is None else array_module(a).matmul(a, b, out=out)
 
@@ -48,38 +48,51 @@ def matmul_sum(a: Array, b: Array) -> Array:
 
 def linear(x: Array, w: Array, b: Array | None, axis: int) -> Array:
     """y[..., f] = sum_c x[..., c] w[c, f] + b[f], with channels along ``axis``."""
-    xp = array_module(x)
     channels, filters = w.shape
-    dtype = xp.result_type(x, w) if b is None else xp.result_type(x, w, b)
+    work = x.size * filters / _SPEED
     if axis == -1:
         rows = x.reshape(math.prod(x.shape[:-1]), channels)
-        out = xp.empty((len(rows), filters), dtype)
-        added = b
-        left, right = rows, w
-    else:
-        rows, added = x, None if b is None else b[:, None]
-        out = xp.empty((len(x), filters, x.shape[2]), dtype)
-        left, right = w.T, x
-    step = max(1, _TILE * len(out) // max(out.nbytes, 1)) if type(x) is HostArray else max(1, len(out))
+        if _at_once(x, work):
+            y = matmul(rows, w)
+            if b is not None and b.dtype == y.dtype:
+                y += b
+            elif b is not None:
+                y = y + b
+        else:
+            y = _product(rows, w, b, (len(rows), filters), rows, work)
+        return y.reshape(*x.shape[:-1], filters)
+    return _product(w.T, x, None if b is None else b[:, None], (len(x), filters, x.shape[2]), x, work)
+
+
+def _product(a: Array, b: Array, added: Array | None, shape: tuple[int, ...], split: Array, work: float) -> Array:
+    """The product of ``a`` and ``b``, and ``added`` added, of which the factor ``split`` is split over the cores along
+    its first axis, and worked through in tiles.
+    """
+    xp = array_module(a)
+    out = xp.empty(shape, xp.result_type(a, b) if added is None else xp.result_type(a, b, added))
+    step = max(1, _TILE * len(out) // max(out.nbytes, 1)) if type(a) is HostArray else max(1, len(out))
 
     def part(n: slice) -> None:
         for start in range(n.start, n.stop, step):
             tile = slice(start, min(start + step, n.stop))
             y = out[tile]
-            matmul(left[tile] if axis == -1 else left, right if axis == -1 else right[tile], y)
+            matmul(a[tile] if split is a else a, b[tile] if split is b else b, y)
             if added is not None:
                 y += added
 
-    _split(part, rows, x.size * filters / _SPEED, axis)
-    return out.reshape(*x.shape[:-1], filters) if axis == -1 else out
+    _split(part, split, work)
+    return out
 
 
 def linear_kernel_grad(x: Array, g: Array, axis: int) -> Array:
     """dw[c, f] = sum over all but ``axis`` of x[..., c] g[..., f]."""
     channels, filters = x.shape[axis], g.shape[axis]
+    work = x.size * filters / _SPEED
     if axis == -1:
         count = math.prod(x.shape[:-1])
         rows, others = x.reshape(count, channels), g.reshape(count, filters)
+        if _at_once(x, work):
+            return matmul(rows.T, others)
 
         def part(n: slice) -> Array:
             return matmul(rows[n].T, others[n])
@@ -96,8 +109,13 @@ def linear_kernel_grad(x: Array, g: Array, axis: int) -> Array:
             tiles = [slice(start, min(start + some, n.stop)) for start in starts]
             return sum(_in_rows(x[tile], 1, "inputs") @ _in_rows(g[tile], 2, "outputs") for tile in tiles)
 
-    sums = _split(part, rows, x.size * filters / _SPEED, axis)
+    sums = _split(part, rows, work)
     return sum(sums[1:], sums[0])
+
+
+def _at_once(x: Array, work: float) -> bool:
+    """Whether it is one product: on a GPU, and where BLAS's own threads, still awake, are faster than ours."""
+    return work < _SMALL or type(x) is not HostArray
 
 
 def _in_rows(x: Array, axis: int, name: str) -> Array:
@@ -145,8 +163,8 @@ def _ones(count: int, like: Array) -> Array:
     return array_module(like).ones(count, like.dtype)
 
 
-def _split(part: Callable[[slice], Any], rows: Array, work: float, axis: int) -> list[Any]:
-    """The results of ``part`` for slices of the rows, over the cores where NumPy computes and it is worth it."""
-    if type(rows) is not HostArray or (axis == -1 and work < _SMALL):
+def _split(part: Callable[[slice], Any], rows: Array, work: float) -> list[Any]:
+    """The results of ``part`` for slices of the rows, over the cores where NumPy computes."""
+    if type(rows) is not HostArray:
         return [part(slice(0, len(rows)))]
     return parallel.over(part, len(rows), work)

@@ -163,7 +163,7 @@ def _over_tiles(
         most, threads = batch * x.shape[1] * count, 1  # one tile
     tiles = _tiles(batch, x.shape[1], start, count, stride, dilation * (taps - 1) + 1, most, threads)
     if threads == 1:
-        return [tile(one) for one in tiles]
+        return list(map(tile, tiles))
     results = parallel.over(lambda part: [tile(one) for one in tiles[part]], len(tiles), work)
     return [result for part in results for result in part]
 
@@ -204,9 +204,9 @@ def _in_time(x: Array, stride: int) -> bool:
     return bool(x.strides[1] == x.itemsize and x.shape[1] >= _LONG and stride == 1)
 
 
-def _side_by_side(x: Array) -> bool:
-    """Whether the steps of x (N, L, C) and their channels lie side by side in memory."""
-    return bool(x.strides[1:] == (x.shape[2] * x.itemsize, x.itemsize))
+def _side_by_side(x: Array, y: Array) -> bool:
+    """Whether the steps of x (N, L, C) and of y (N, T, C), and their channels, lie side by side in memory."""
+    return bool(x.strides[1:] == y.strides[1:] == (x.shape[2] * x.itemsize, x.itemsize))
 
 
 def _repeated(w: Array, steps: int, dtype: Any) -> Array:
@@ -240,7 +240,7 @@ def _sum(x: Array, w: Array, stride: int, dilation: int, y: Array) -> None:
     rather loop over taps that are one step apart, even and odd ones are then summed by themselves.
     """
     taps, steps, channels = len(w), y.shape[1], x.shape[2]
-    if stride == 1 and w.shape[1] > channels and _side_by_side(x) and _side_by_side(y):
+    if stride == 1 and w.shape[1] > channels and _side_by_side(x, y):
         for part, width in _in_blocks(steps, w.shape[1] // channels):
             seen = _windows_in_blocks(x, part, taps, dilation, width)
             _einsum("kntj,kj->ntj", seen, w[:, : width * channels], _in_width(y[:, part], width))
@@ -258,7 +258,7 @@ def _correlate(x: Array, g: Array, taps: int, stride: int, dilation: int) -> Arr
     xp = array_module(x)
     steps, channels = g.shape[1:]
     block = min(steps, _LONG_BLOCK // max(channels, 1))
-    if stride > 1 or block <= 1 or not (_side_by_side(x) and _side_by_side(g)):
+    if stride > 1 or block <= 1 or not _side_by_side(x, g):
         return xp.einsum("kntc,ntc->kc", windows(x, taps, stride, dilation, steps), g)
     total = 0
     for part, width in _in_blocks(steps, block):

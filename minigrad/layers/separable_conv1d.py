@@ -82,8 +82,7 @@ class SeparableConv1D(DepthwiseConvolution):
 
     def call(self, inputs: Tensor) -> Tensor:
         z = self.depthwise(inputs, self.depthwise_kernel)
-        kernel = self.pointwise_kernel.reshape(self.pointwise_kernel.shape[1:])
-        return self.mix(z, kernel, -1 if self.layout == "NLC" else 1)
+        return self.mix(z, self.pointwise_kernel, -1 if self.layout == "NLC" else 1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.out_shape(input_shape, self.filters)

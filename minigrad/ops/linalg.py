@@ -76,7 +76,7 @@ def linear(x: Array, w: Array, b: Array | None, *, axis: int = -1) -> Array:
 
     Args:
         x: (..., C); with ``axis=1`` (N, C, L).
-        w: (C, F).
+        w: (C, F), or (1, C, F) like the kernel of a convolution.
         b: (F,), or None for no bias.
         axis: where the channels stand, -1 or 1.
 
@@ -92,12 +92,14 @@ def linear(x: Array, w: Array, b: Array | None, *, axis: int = -1) -> Array:
     """
     if axis not in (-1, 1) or (axis == 1 and x.ndim != 3):
         raise ValueError(f"linear: axis must be -1, or 1 for 3 axes. Received: x={describe(x)}, axis={axis!r}")
-    if w.ndim != 2 or x.ndim < 1 or x.shape[axis] != w.shape[0] or (b is not None and b.shape != w.shape[1:]):
+    kernel = w[0] if w.ndim == 3 and len(w) == 1 else w
+    fits = kernel.ndim == 2 and x.ndim and x.shape[axis] == len(kernel) and (b is None or b.shape == kernel.shape[1:])
+    if not fits:
         raise ValueError(
-            "linear: x must have C channels and b F elements for w (C, F). "
+            "linear: x must have C channels and b F elements for w (C, F) or (1, C, F). "
             f"Received: x={describe(x)}, w={describe(w)}, b={describe(b)}, axis={axis}"
         )
-    return product.linear(x, w, b, axis)
+    return product.linear(x, kernel, b, axis)
 
 
 @op
@@ -126,8 +128,8 @@ def _all_but(axis: int, ndim: int) -> tuple[int, ...]:
 
 
 linear.backward(
-    x=lambda g, w, axis: linear(g, w.T, None, axis=axis),
-    w=lambda g, x, axis: linear_kernel_grad(x, g, axis=axis),
+    x=lambda g, w, axis: linear(g, w.swapaxes(-1, -2), None, axis=axis),
+    w=lambda g, x, w_shape, axis: linear_kernel_grad(x, g, axis=axis).reshape(w_shape),
     b=lambda g, axis: sum(g, axis=_all_but(axis, g.ndim)),
 )
 

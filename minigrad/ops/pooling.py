@@ -6,6 +6,7 @@ the elements picked, `max_pool1d_gather` fetches values from them; each is the o
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,10 @@ from minigrad.kernels.layout import time_axis
 from minigrad.ops.op import op
 
 
-def _steps(geometry: Geometry, layout: str) -> Iterator[tuple[Any, Any]]:
+@functools.lru_cache(maxsize=1024)  # training sees the same few shapes at every step
+def _steps(geometry: Geometry, layout: str) -> list[tuple[Any, Any]]:
     """For each tap: the input steps it sees, and the output steps where it sees one (not padding)."""
+    steps = []
     lead = (slice(None),) * time_axis(layout)
     s = geometry.stride
     for k in range(geometry.taps):
@@ -25,13 +28,17 @@ def _steps(geometry: Geometry, layout: str) -> Iterator[tuple[Any, Any]]:
         last = min((geometry.length - 1 - offset) // s, geometry.out_length - 1)
         if last >= first:
             start = s * first + offset
-            yield (*lead, slice(start, s * last + offset + 1, s)), (*lead, slice(first, last + 1))
+            steps.append(((*lead, slice(start, s * last + offset + 1, s)), (*lead, slice(first, last + 1))))
+    return steps
 
 
 def _geometry(x: Array, taps: int, stride: int, padding: tuple[int, int], layout: str) -> Geometry:
     if x.ndim != 3:
         raise ValueError("x must have 3 axes")
-    return Geometry(x.shape[time_axis(layout)], taps, stride, 1, padding)
+    return _geometry_of(x.shape[time_axis(layout)], taps, stride, 1, padding)
+
+
+_geometry_of = functools.lru_cache(maxsize=1024)(Geometry)
 
 
 def _out_shape(x: Array, geometry: Geometry, layout: str) -> list[int]:
@@ -56,7 +63,7 @@ def max_pool1d(x: Array, *, taps: int, stride: int, padding: tuple[int, int] = (
     """
     xp = array_module(x)
     geometry = _geometry(x, taps, stride, padding, layout)
-    steps = list(_steps(geometry, layout))
+    steps = _steps(geometry, layout)
     if padding == (0, 0) and len(steps) > 1:  # every tap sees every window
         y = xp.maximum(x[steps[0][0]], x[steps[1][0]])
         steps = steps[2:]
