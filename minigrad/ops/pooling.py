@@ -96,19 +96,19 @@ def max_pool1d_scatter(
     """G (like y = max_pool1d(x)) added to where the maxima stand in x: the shape of x."""
     geometry = _geometry(x, taps, stride, padding, layout)
     xp = array_module(g)
-    each_once = padding == (0, 0) and stride >= taps  # every tap sees every window, and no element is seen twice
+    each_once = padding == (0, 0) and stride >= taps and geometry.out_length > 0  # every tap sees every window, too
     all_seen = each_once and geometry.length == geometry.out_length * taps
     dx = (xp.empty if all_seen else xp.zeros)(x.shape, g.dtype)
     if each_once:
+        *others, last = [seen for seen, _ in _steps(geometry, layout)]
         left = g
-        for tap, (seen, _) in enumerate(_steps(geometry, layout), start=1):
-            if tap == taps:
-                taken = left  # the last takes what no other did
-            else:
-                taken = (x[seen] == y).astype(g.dtype)  # NumPy multiplies by booleans at half the speed
-                taken *= left
-                left = left - taken
+        if not others:
+            dx[last] = left
+        for seen in others:
+            taken = (x[seen] == y).astype(g.dtype)  # NumPy multiplies by booleans at half the speed
+            taken *= left
             dx[seen] = taken
+            left = xp.subtract(left, taken, out=dx[last])  # the last takes what no other did
         return dx
     for seen, at, picked in _picked(x, y, geometry, layout, g.dtype):
         dx[seen] += g[at] * picked
