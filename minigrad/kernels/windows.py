@@ -187,7 +187,7 @@ def _seen(x: Array, tile: Tile, dtype: Any, copies: int, in_time: bool) -> Array
 
 def _as(x: Array, name: str, dtype: Any, in_time: bool) -> Array:
     """x (N, L, C) itself if it has the dtype and lies as `_seen` says, else a copy in the scratch ``name``."""
-    if x.dtype == dtype and (in_time or x.strides[2] == x.itemsize):
+    if x.dtype == dtype and (in_time or _adjacent(x)):
         return x
     copy = scratch(x, name, x.shape, dtype)
     copy[...] = x
