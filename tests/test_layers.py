@@ -233,6 +233,12 @@ def test_dropout_of_everything_is_zero() -> None:
     assert layers.Dropout(1.0)(Tensor.ones(3, 4), training=True).tolist() == [[0.0] * 4] * 3
 
 
+def test_dropout_of_integers_leaves_some_out() -> None:
+    y = layers.Dropout(0.25, seed=5)(Tensor(np.ones((200, 7), "int32")), training=True).numpy()
+    assert y.dtype == np.int32
+    assert set(y.ravel().tolist()) == {0, 1}  # 1 / 0.75 as an integer
+
+
 def test_dropout_shares_zeros_along_its_noise_shape() -> None:
     y = layers.Dropout(0.5, noise_shape=(None, 1, 3), seed=0)(Tensor.ones(8, 5, 3), training=True).numpy()
     assert (y == y[:, :1]).all()

@@ -194,6 +194,9 @@ def test_relu_of_few_and_of_many_booleans_has_one_dtype() -> None:
         (lambda a: ops.depthwise_conv1d(a(2, 5, 3), a(3, 2, 1)), "x and w must have the same number of channels"),
         (lambda a: ops.depthwise_conv1d(a(2, 3, 5), a(3, 2, 1), layout="NCL"), "x and w must have the same number"),
         (lambda a: ops.depthwise_conv1d(a(2, 5, 2), a(3, 2, 1), layout="CLN"), "layout must be one of"),
+        (lambda a: ops.depthwise_conv1d(a(2, 5, 2), a(3, 2, 1), layout=["NLC"]), "layout must be one of"),
+        (lambda a: ops.depthwise_conv1d(a(2, 5, 2), a(3, 2, 1), padding=[0, 0]), "padding must be two non-negative"),
+        (lambda a: ops.depthwise_conv1d(a(2, 5, 2), a(3, 2, 1), stride=1.0), "stride must be a positive integer"),
         (lambda a: ops.depthwise_conv1d(a(2, 5, 2), a(6, 2, 1)), "must fit into the padded input"),
         (lambda a: ops.depthwise_conv1d_input_grad(a(2, 5, 3), a(1, 2, 2), length=5), r"g must have C\*M channels"),
         (lambda a: ops.depthwise_conv1d_input_grad(a(2, 5, 4), a(1, 2, 2), length=6), "g must have 6 time steps"),
@@ -208,6 +211,27 @@ def test_shapes_that_do_not_fit_a_depthwise_convolution(call: Any, message: str)
     for _ in range(2):  # what fits is remembered, what does not is not
         with pytest.raises(ValueError, match=f"^depthwise_conv1d.*: .*{message}"):
             call(lambda *shape: np.ones(shape))
+
+
+def test_what_fitted_before_lets_nothing_else_pass() -> None:
+    """A geometry is remembered by its arguments, and 1 == 1.0 == True."""
+    x = np.ones((1, 6, 2))
+    assert ops.max_pool1d(x, taps=2, stride=1).shape == (1, 5, 2)
+    for wrong in ({"taps": [2], "stride": 1}, {"taps": 2, "stride": 1.0}, {"taps": 2, "stride": True}):
+        with pytest.raises(ValueError, match="must be a positive integer"):
+            ops.max_pool1d(x, **wrong)
+    with pytest.raises(ValueError, match="padding must be two non-negative integers"):
+        ops.max_pool1d(x, taps=2, stride=1, padding=[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("x", "g"), [((1, 3), (1,)), ((2, 3), (2,)), ((2, 3, 4), (2, 3)), ((2, 3), (3, 3)), ((3,), ()), ((), ())]
+)
+def test_arrays_that_differ_in_more_than_the_channels_have_no_kernel_gradient(
+    x: tuple[int, ...], g: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"^linear_kernel_grad: x and g must differ in the length of axis"):
+        ops.linear_kernel_grad(np.ones(x), np.ones(g))
 
 
 @pytest.mark.parametrize("axis", [(0, 0, 1), (0, 0), (0, 3), (-4, 1)])

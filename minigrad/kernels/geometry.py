@@ -6,8 +6,30 @@ reaches. Forward passes, ``compute_output_shape``, summaries and kernels all ask
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Made = TypeVar("Made")
+
+
+def remembered(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
+    """``make``, which is called once for the same arguments: training sees the same few shapes at every step.
+
+    With arguments that cannot be hashed it is called each time, so that it may say what is wrong with them.
+    """
+    known = functools.lru_cache(maxsize=1024, typed=True)(make)
+
+    @functools.wraps(make)
+    def recall(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
+        try:
+            return known(*args, **kwargs)  # type: ignore[arg-type]
+        except TypeError:
+            return make(*args, **kwargs)
+
+    return recall
 
 
 @dataclass(frozen=True, slots=True)

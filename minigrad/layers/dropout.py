@@ -67,7 +67,7 @@ class Dropout(SameShape):
         shape = self.drawn_shape(inputs.shape)
         kept = drawn(lambda stream: bernoulli(stream, 1 - self.rate, shape), self._stream, inputs.device)
         mask = kept.astype(inputs.dtype)
-        mask *= 1 / (1 - self.rate)
+        mask *= mask.dtype.type(1 / (1 - self.rate)).item()
         return inputs * Tensor._output(mask, None)
 
     def drawn_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -11,18 +11,16 @@ Attributes, the same for all three: ``stride``, ``dilation``, ``padding`` = zero
 
 from __future__ import annotations
 
-import functools
-
 from minigrad.backend import Array
 from minigrad.kernels import depthwise
-from minigrad.kernels.geometry import Geometry
+from minigrad.kernels.geometry import Geometry, remembered
 from minigrad.kernels.layout import LAYOUTS, channel_axis, time_axis
 from minigrad.ops.op import op
 
 Shape = tuple[int, ...]
 
 
-@functools.lru_cache(maxsize=1024)  # training sees the same few shapes at every step
+@remembered
 def _geometry(
     who: str, layout: str, stride: int, dilation: int, padding: tuple[int, int], *, x: Shape | None = None,
     w: Shape | None = None, g: Shape | None = None, taps: int = 0, length: int = 0,

@@ -113,8 +113,8 @@ def linear_kernel_grad(x: Array, g: Array, *, axis: int = -1) -> Array:
     Returns:
         (C, F).
     """
-    i = axis % x.ndim
-    if x.shape[:i] != g.shape[:i] or x.shape[i + 1 :] != g.shape[i + 1 :]:
+    i = axis % max(x.ndim, 1)
+    if x.ndim != g.ndim or not x.ndim or x.shape[:i] != g.shape[:i] or x.shape[i + 1 :] != g.shape[i + 1 :]:
         raise ValueError(
             "linear_kernel_grad: x and g must differ in the length of axis alone. "
             f"Received: x={describe(x)}, g={describe(g)}, axis={axis}"

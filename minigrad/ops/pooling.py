@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minigrad.backend import Array, array_module
-from minigrad.kernels.geometry import Geometry
+from minigrad.kernels.geometry import Geometry, remembered
 from minigrad.kernels.layout import time_axis
 from minigrad.ops.op import op
 
@@ -38,7 +38,7 @@ def _geometry(x: Array, taps: int, stride: int, padding: tuple[int, int], layout
     return _geometry_of(x.shape[time_axis(layout)], taps, stride, 1, padding)
 
 
-_geometry_of = functools.lru_cache(maxsize=1024)(Geometry)
+_geometry_of = remembered(Geometry)
 
 
 def _out_shape(x: Array, geometry: Geometry, layout: str) -> list[int]:
