@@ -336,7 +336,7 @@ def pool_gathered(h: Any, x: Any, y: Any, taps: int, stride: int, padding: Any, 
 for layout in ("NLC", "NCL"):
     for n, length, c, taps, stride, padding in [
         (2, 6, 2, 2, 2, (0, 0)), (1, 7, 2, 3, 2, (1, 1)), (1, 5, 1, 3, 1, (0, 2)), (1, 8, 1, 2, 3, (0, 0)),
-        (1, 1, 2, 1, 1, (0, 0)),
+        (1, 1, 2, 1, 1, (0, 0)), (2, 9, 2, 3, 3, (0, 0)), (1, 9, 2, 3, 4, (0, 0)),
     ]:
         pool: dict[str, Any] = {"taps": taps, "stride": stride, "padding": padding, "layout": layout}
         x = swapped(normal(n, length, c), layout)
