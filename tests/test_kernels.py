@@ -9,15 +9,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
 from minigrad import Tensor, get_num_threads, ops, set_num_threads
-from minigrad.kernels import bands, depthwise, parallel, product, toeplitz, windows
+from minigrad.kernels import bands, depthwise, parallel, product, scratch, toeplitz, windows
 from minigrad.kernels.geometry import Geometry
 from minigrad.kernels.memory import keep_freed_memory
+from minigrad.kernels.scratch import framed
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +99,14 @@ def poisoned(make: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     return make_poisoned
 
 
+def with_poisoned_steps(*args: Any) -> tuple[np.ndarray, np.ndarray]:
+    """`framed`, but the steps between the zeros are nan."""
+    whole, steps = framed(*args)
+    if steps.dtype.kind == "f":
+        steps.fill(np.nan)
+    return whole, steps
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("way", [None, windows, toeplitz, bands])
 @pytest.mark.parametrize("seed", range(2))
@@ -106,6 +116,7 @@ def test_kernels_equal_their_definition(seed: int, way: Any, threads: int, monke
     monkeypatch.setattr(np, "empty", poisoned(np.empty))
     for kernels in (windows, toeplitz, bands):
         monkeypatch.setattr(kernels, "scratch", poisoned(kernels.scratch))
+    monkeypatch.setattr(windows, "framed", with_poisoned_steps)
     if seed:  # many small tiles
         monkeypatch.setattr(windows, "_TILE", 1 << 11)
         monkeypatch.setattr(toeplitz, "_TILE", 1 << 13)
@@ -161,6 +172,34 @@ def test_products_take_any_dtypes() -> None:
         dw = product.linear_kernel_grad(place(x), place(g), axis)
         assert dw.dtype == np.float64
         assert (dw == 10).all()
+
+
+def test_a_frame_keeps_its_zeros() -> None:
+    like = np.zeros(1, np.float32)
+    whole, steps = framed(like, (2, 3, 4), 1, 2, like.dtype)
+    steps.fill(7)
+    again, _ = framed(like, (2, 3, 4), 1, 2, like.dtype)
+    assert again is whole
+    assert whole.dtype == like.dtype
+    np.testing.assert_array_equal(whole, np.full((2, 6, 4), np.array([[0], [7], [7], [7], [0], [0]])))
+    for shape, before, after, dtype in (
+        ((2, 3, 4), 2, 1, "float32"), ((2, 3, 4), 1, 2, "float64"), ((2, 4, 3), 1, 2, "float32")
+    ):
+        assert not np.shares_memory(whole, framed(like, shape, before, after, np.dtype(dtype))[0])
+
+
+def test_a_thread_keeps_the_frames_that_it_used_last() -> None:
+    def frame(length: int) -> np.ndarray:
+        return framed(like, (1, length, 1), 1, 1, like.dtype)[0]
+
+    like = np.zeros(1)
+    first, second = frame(1), frame(2)
+    for length in range(scratch._FRAMES - 1):
+        frame(3 + length)
+        assert frame(1) is first
+    assert frame(2) is not second
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(frame, 1).result() is not first
 
 
 @pytest.mark.parametrize("seed", range(3))

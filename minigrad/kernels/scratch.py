@@ -12,6 +12,8 @@ from typing import Any
 
 from minigrad.backend import Array, HostArray, array_module
 
+_FRAMES = 8  # shapes, at most, of which a thread keeps a frame
+
 _buffers = threading.local()
 
 
@@ -28,6 +30,29 @@ def scratch(like: Array, name: str, shape: Sequence[int], dtype: Any = None) -> 
         buffer = HostArray(nbytes, "uint8")
         setattr(_buffers, name, buffer)
     return HostArray(shape, dtype, buffer)
+
+
+def framed(like: Array, shape: tuple[int, int, int], before: int, after: int, dtype: Any) -> tuple[Array, Array]:
+    """An array with so many steps of zeros before and after those of ``shape`` (N, L, C); and the view of these, which
+    are uninitialized. On the CPU it is the same at every call for one shape, the zeros written once.
+    """
+    if type(like) is not HostArray:
+        return _frame(like, shape, before, after, dtype)
+    frames = _buffers.__dict__.setdefault("frames", {})
+    key = shape, before, after, dtype
+    frame = frames.pop(key, None)
+    if frame is None:
+        frame = _frame(like, shape, before, after, dtype)
+        if len(frames) == _FRAMES:
+            del frames[next(iter(frames))]  # the one that was not asked for the longest
+    frames[key] = frame
+    return frame
+
+
+def _frame(like: Array, shape: tuple[int, int, int], before: int, after: int, dtype: Any) -> tuple[Array, Array]:
+    count, length, channels = shape
+    whole = array_module(like).zeros((count, before + length + after, channels), dtype)
+    return whole, whole[:, before : before + length]
 
 
 def strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:

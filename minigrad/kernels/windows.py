@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from minigrad.backend import Array, HostArray, array_module
 from minigrad.kernels import parallel
 from minigrad.kernels.geometry import Geometry
-from minigrad.kernels.scratch import scratch, strided
+from minigrad.kernels.scratch import framed, scratch, strided
 
 _BLOCK = 2048  # elements of an innermost loop of the convolution: long enough to pay for its start, short for the cache
 _LONG_BLOCK = 8192  # likewise of the kernel gradient, which sums over blocks
@@ -50,17 +50,28 @@ def input_grad(g: Array, w: Array, dx: Array, geometry: Geometry) -> None:
     The inputs fall into s phases, l + p = s*q + r. Into a phase flow only the taps with d*k = r (mod s), an
     arithmetic progression; so each phase is an ordinary convolution of g with part of the flipped kernel.
     """
-    s, d, before = geometry.stride, geometry.dilation, geometry.padding[0]
-    apart = s // math.gcd(s, d)  # the distance of the taps of a phase
-    for phase in range(s):
-        first = (phase - before) % s  # the first input of this phase
-        target = dx[:, first::s]
-        last = next((k for k in reversed(range(len(w))) if d * k % s == phase), None)
+    apart, dilation, phases = _phases(geometry)
+    for first, last, start in phases:
+        target = dx[:, first :: geometry.stride]
         if last is None or not w.shape[2]:
             target[...] = 0
-            continue
-        start = (first + before - d * last) // s  # the first step of g that the last tap looks at
-        _convolve(g, w[last::-apart], target, start, 1, d * apart // s, summed=w.shape[2])
+        else:
+            _convolve(g, w[last::-apart], target, start, 1, dilation, summed=w.shape[2])
+
+
+@functools.lru_cache(maxsize=1024)
+def _phases(geometry: Geometry) -> tuple[int, int, list[tuple[int, int | None, int]]]:
+    """How far the taps of a phase lie apart, among themselves and in steps of g; and for each phase its first input,
+    its last tap, if it has one, and the first step of g that this tap looks at.
+    """
+    s, d, before = geometry.stride, geometry.dilation, geometry.padding[0]
+    apart = s // math.gcd(s, d)
+    phases = []
+    for phase in range(s):
+        first = (phase - before) % s
+        last = next((k for k in reversed(range(geometry.taps)) if d * k % s == phase), None)
+        phases.append((first, last, 0 if last is None else (first + before - d * last) // s))
+    return apart, d * apart // s, phases
 
 
 def _convolve(
@@ -177,11 +188,9 @@ def _seen(x: Array, tile: Tile, dtype: Any, copies: int, in_time: bool) -> Array
     if not before and not after and copies == 1:
         return _as(inside, "inputs", dtype, in_time)
     count, length, channels = inside.shape
-    copy = scratch(x, "inputs", (count, before + length + after, channels * copies), dtype)
-    copy[:, :before] = 0
-    copy[:, before + length :] = 0
+    copy, steps = framed(x, (count, length, channels * copies), before, after, dtype)
     for m in range(copies):
-        copy[:, before : before + length, m::copies] = inside
+        steps[:, :, m::copies] = inside
     return copy
 
 
