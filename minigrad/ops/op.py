@@ -215,12 +215,14 @@ class Op:
             raise TypeError(
                 f"{self.name}: arguments must be on one device; move one with .to(device). Received: {received}"
             ) from error
-        message = str(error).removeprefix(f"{self.name}: ").rstrip(". ")
-        if "Received: " in message:
+        message = str(error).removeprefix(f"{self.name}: ")
+        if "Received: " not in message:
+            received = ", ".join(f"{name}={describe(array)}" for name, array in named.items())
+            message = f"{message.rstrip('. ')}. Received: {received}"
+        elif message != str(error):
             raise error
-        received = ", ".join(f"{name}={describe(array)}" for name, array in named.items())
         kind = next(kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind))
-        raise kind(f"{self.name}: {message}. Received: {received}") from error
+        raise kind(f"{self.name}: {message}") from error
 
     def fitted(self, gradient: Any, parent: Any, position: int) -> Any:
         """The gradient with the shape and dtype of its argument: broadcasting summed, promotion undone."""
