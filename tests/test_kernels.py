@@ -119,6 +119,8 @@ def test_kernels_equal_their_definition(seed: int, way: Any, threads: int, monke
     monkeypatch.setattr(windows, "framed", with_poisoned_steps)
     if seed:  # many small tiles
         monkeypatch.setattr(windows, "_TILE", 1 << 11)
+        monkeypatch.setattr(windows, "_DOT_CALL", 0)  # dot products wherever time lies side by side
+        monkeypatch.setattr(windows, "_DOT_CALLS", 0)
         monkeypatch.setattr(toeplitz, "_TILE", 1 << 13)
         for name, value in (("_CACHED", 1 << 11), ("_RUN", 2), ("_FEW", 2)):
             monkeypatch.setattr(bands, name, value)
@@ -256,8 +258,8 @@ def test_large_convolutions_run_on_all_threads(way: Any, layout: str, monkeypatc
         pytest.param((128, 64, 500), 3, 1, {"NLC": [windows, windows], "NCL": [windows, windows]}, id="sepCNN"),
         pytest.param((64, 128, 128), 39, 1, {"NLC": [bands, bands], "NCL": [bands, bands]}, id="XceptionTime"),
         pytest.param((128, 64, 128), 29, 2, {"NLC": [bands, toeplitz], "NCL": [bands, bands]}, id="MatchboxNet"),
-        pytest.param((4, 512, 835), 87, 2, {"NLC": [toeplitz, toeplitz], "NCL": [bands, toeplitz]}, id="QuartzNet C2"),
-        pytest.param((1, 64, 4000), 39, 1, {"NLC": [toeplitz, toeplitz], "NCL": [toeplitz, toeplitz]}, id="one"),
+        pytest.param((4, 512, 835), 87, 2, {"NLC": [toeplitz, toeplitz], "NCL": [bands, windows]}, id="QuartzNet C2"),
+        pytest.param((1, 64, 4000), 39, 1, {"NLC": [toeplitz, toeplitz], "NCL": [toeplitz, windows]}, id="one"),
     ],
 )
 def test_the_ways_of_published_layers(
@@ -283,6 +285,33 @@ def test_the_gradient_of_the_kernel_has_a_cost_of_its_own(monkeypatch: pytest.Mo
     w, geometry = np.ones((9, 64, 1), np.float32), Geometry(32, 9, padding=(4, 4))
     x = depthwise.forward(np.ones((64, 32, 64), np.float32), w, geometry, "NLC")
     assert depthwise.kernel_grad(x, depthwise.input_grad(x, w, geometry, "NLC"), geometry, "NLC").shape == w.shape
+
+
+@pytest.mark.parametrize(
+    ("length", "taps", "dilation", "multiplier", "dots"),
+    [
+        (500, 3, 1, 1, 1), (835, 39, 1, 1, 1), (900, 5, 30, 1, 1), (100, 13, 1, 1, 1), (100, 13, 1, 2, 1),
+        (20, 3, 1, 1, 0),
+    ],
+)
+def test_kernel_gradients_are_dot_products_where_time_is_long_and_lies_side_by_side(
+    length: int, taps: int, dilation: int, multiplier: int, dots: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few steps, as at the ends of long sequences, go by channels."""
+    zeros = dilation * (taps - 1)
+    geometry = Geometry(length, taps, 1, dilation, (zeros // 2, zeros - zeros // 2))
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 4, length))
+    g = rng.standard_normal((3, 4 * multiplier, length))
+    by_channels = windows.kernel_grad(
+        np.ascontiguousarray(x.swapaxes(1, 2)), np.ascontiguousarray(g.swapaxes(1, 2)), geometry
+    )
+    found: list[tuple[int, ...]] = []
+    matmul = np.matmul
+    monkeypatch.setattr(np, "matmul", lambda a, b: found.append(a.shape) or matmul(a, b))
+    in_time = windows.kernel_grad(x.swapaxes(1, 2), g.swapaxes(1, 2), geometry)
+    np.testing.assert_allclose(in_time, by_channels, rtol=1e-10, atol=1e-10)
+    assert [shape[:4] for shape in found] == dots * [(3, 4 * multiplier, taps, 1)]
 
 
 def test_each_array_is_asked_whether_it_must_be_copied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,9 +218,9 @@ def test_what_fitted_before_lets_nothing_else_pass() -> None:
     x = np.ones((1, 6, 2))
     assert ops.max_pool1d(x, taps=2, stride=1).shape == (1, 5, 2)
     for wrong in ({"taps": [2], "stride": 1}, {"taps": 2, "stride": 1.0}, {"taps": 2, "stride": True}):
-        with pytest.raises(ValueError, match="^max_pool1d: .* must be a positive integer"):
+        with pytest.raises(ValueError, match=r"^max_pool1d: .* must be a positive integer"):
             ops.max_pool1d(x, **wrong)
-    with pytest.raises(ValueError, match="^max_pool1d: padding must be two non-negative integers"):
+    with pytest.raises(ValueError, match=r"^max_pool1d: padding must be two non-negative integers"):
         ops.max_pool1d(x, taps=2, stride=1, padding=[0, 0])
 
 

@@ -78,7 +78,7 @@ def _fastest(
     """The way that costs least for ``size`` outputs, where bands must copy so many of the two arrays, and whether it
     takes them swapped.
     """
-    costs = {windows: windows.cost(geometry, layout)}
+    costs = {windows: windows.cost(geometry, layout, of_kernel)}
     if geometry.stride == 1 or geometry.dilation == 1:
         costs[toeplitz] = toeplitz.cost(geometry, size)
     if geometry.stride == 1:

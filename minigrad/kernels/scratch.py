@@ -32,26 +32,33 @@ def scratch(like: Array, name: str, shape: Sequence[int], dtype: Any = None) -> 
     return HostArray(shape, dtype, buffer)
 
 
-def framed(like: Array, shape: tuple[int, int, int], before: int, after: int, dtype: Any) -> tuple[Array, Array]:
-    """An array with so many steps of zeros before and after those of ``shape`` (N, L, C); and the view of these, which
-    are uninitialized. On the CPU it is the same at every call for one shape, the zeros written once.
+def framed(
+    like: Array, shape: tuple[int, int, int], before: int, after: int, dtype: Any, in_time: bool = False
+) -> tuple[Array, Array]:
+    """An array with so many steps of zeros before and after those of ``shape`` (N, L, C), its channels side by side in
+    memory or, if ``in_time``, its steps; and the view of the steps of ``shape``, which are uninitialized. On the CPU it
+    is the same at every call with the same arguments, the zeros written once.
     """
     if type(like) is not HostArray:
-        return _frame(like, shape, before, after, dtype)
+        return _frame(like, shape, before, after, dtype, in_time)
     frames = _buffers.__dict__.setdefault("frames", {})
-    key = shape, before, after, dtype
+    key = shape, before, after, dtype, in_time
     frame = frames.pop(key, None)
     if frame is None:
-        frame = _frame(like, shape, before, after, dtype)
+        frame = _frame(like, shape, before, after, dtype, in_time)
         if len(frames) == _FRAMES:
             del frames[next(iter(frames))]  # the one that was not asked for the longest
     frames[key] = frame
     return frame
 
 
-def _frame(like: Array, shape: tuple[int, int, int], before: int, after: int, dtype: Any) -> tuple[Array, Array]:
+def _frame(
+    like: Array, shape: tuple[int, int, int], before: int, after: int, dtype: Any, in_time: bool
+) -> tuple[Array, Array]:
+    zeros = array_module(like).zeros
     count, length, channels = shape
-    whole = array_module(like).zeros((count, before + length + after, channels), dtype)
+    steps = before + length + after
+    whole = zeros((count, channels, steps), dtype).swapaxes(1, 2) if in_time else zeros((count, steps, channels), dtype)
     return whole, whole[:, before : before + length]
 
 

@@ -2,7 +2,8 @@
 
 Each kernel multiplies and sums over a strided *view* of all windows: ``einsum`` runs that as a fused
 multiply-accumulate without temporaries. ``optimize`` stays off: it would go through a slower path. What makes it fast
-is a long innermost loop, over elements that lie side by side in memory: see `_sum` and `_correlate`.
+is a long innermost loop, over elements that lie side by side in memory: see `_sum` and `_correlate`. Where time lies
+side by side, the kernel gradient is dot products instead, which BLAS computes.
 
 The work goes in tiles that stay in the cache. A tile sees a view of its inputs where their channels lie side by side,
 and otherwise a copy with the channels last: where zeros must be put around them, where a multiplier repeats channels,
@@ -27,16 +28,30 @@ _LONG_BLOCK = 8192  # likewise of the kernel gradient, which sums over blocks
 _TILE = 1 << 21  # bytes of input that one tile takes
 _LONG = 256  # steps from which loops over time are long, and the few windows at the ends worth tiles of their own
 
-# Nanoseconds on one core: a multiply-add, one with a stride, what an output takes more where time lies side by side.
+# Nanoseconds on one core: a multiply-add, one with a stride, what an output takes more where time lies side by side; a
+# multiply-add of a dot product, its call, those of one sequence and channel.
 _SUM, _STRIDED, _IN_TIME, _COPIED = 0.16, 0.25, 0.75, 0.9
+_DOT, _DOT_CALL, _DOT_CALLS = 0.065, 2, 90
 
 
-def cost(geometry: Geometry, layout: str) -> float:
-    """About how many nanoseconds one output takes on one core."""
+def cost(geometry: Geometry, layout: str, of_kernel: bool = False) -> float:
+    """About how many nanoseconds one output takes on one core; ``of_kernel`` for the gradient of the kernel."""
     each = geometry.taps * (_SUM if geometry.stride == 1 else _STRIDED)
     if layout == "NLC":
         return each
+    if of_kernel and _by_dots(geometry.taps, geometry.out_length, geometry.stride):
+        return _dots_cost(geometry.taps, geometry.out_length)
     return each + (_IN_TIME if geometry.length >= _LONG and geometry.stride == 1 else _COPIED)
+
+
+def _dots_cost(taps: int, count: int) -> float:
+    """Likewise of a kernel gradient by dot products over ``count`` steps."""
+    return (_DOT_CALLS + taps * (_DOT_CALL + count * _DOT)) / max(count, 1)
+
+
+def _by_dots(taps: int, count: int, stride: int) -> bool:
+    """Whether dot products over so many steps, side by side, are faster than sums by channels."""
+    return stride == 1 and _dots_cost(taps, count) < taps * _SUM + _COPIED
 
 
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -96,10 +111,12 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
     channels, total = x.shape[2], g.shape[2]
     multiplier = total // max(channels, 1)
     dtype = xp.result_type(x, g)
-    in_time = _in_time(x, geometry.stride)
+    steps_adjacent = x.strides[1] == x.itemsize and dtype.char in "fdFD"  # what BLAS multiplies
 
     def tile(part: Tile) -> Array:
-        seen = _seen(x, part, dtype, multiplier, in_time)
+        count = part.windows.stop - part.windows.start
+        in_time = steps_adjacent and _by_dots(geometry.taps, count, geometry.stride)
+        seen = _seen(x, part, dtype, multiplier, in_time, copy_in_time=in_time)
         given = _as(g[part.sequences, part.windows], "outputs", dtype, not _adjacent(seen))
         return _correlate(seen, given, geometry.taps, geometry.stride, geometry.dilation)
 
@@ -179,16 +196,16 @@ def _over_tiles(
     return [result for part in results for result in part]
 
 
-def _seen(x: Array, tile: Tile, dtype: Any, copies: int, in_time: bool) -> Array:
+def _seen(x: Array, tile: Tile, dtype: Any, copies: int, in_time: bool, copy_in_time: bool = False) -> Array:
     """What a tile sees, each channel so many times, (N, S, C*M): a view of x if it can be, else a copy in scratch. In
-    both the channels lie side by side, or in a view the steps, if ``in_time`` allows that.
+    both the channels lie side by side, or the steps, in a view if ``in_time`` allows that, and as asked in a copy.
     """
     inside = x[tile.sequences, tile.inputs]
     before, after = tile.zeros
     if not before and not after and copies == 1:
         return _as(inside, "inputs", dtype, in_time)
     count, length, channels = inside.shape
-    copy, steps = framed(x, (count, length, channels * copies), before, after, dtype)
+    copy, steps = framed(x, (count, length, channels * copies), before, after, dtype, copy_in_time)
     for m in range(copies):
         steps[:, :, m::copies] = inside
     return copy
@@ -263,9 +280,15 @@ def _sum(x: Array, w: Array, stride: int, dilation: int, y: Array) -> None:
 
 
 def _correlate(x: Array, g: Array, taps: int, stride: int, dilation: int) -> Array:
-    """dw[k, c] = sum_{n,t} x[n, s*t + d*k, c] * g[n, t, c], summed over blocks as in `_sum`."""
+    """dw[k, c] = sum_{n,t} x[n, s*t + d*k, c] * g[n, t, c], summed over blocks as in `_sum`; where time lies side by
+    side, as dot products over time, which are then summed over the sequences.
+    """
     xp = array_module(x)
     steps, channels = g.shape[1:]
+    if stride == 1 and x.strides[1] == x.itemsize == g.strides[1] and not _adjacent(x):
+        seen = windows(x, taps, 1, dilation, steps).transpose(1, 3, 0, 2)
+        dots = xp.matmul(seen[:, :, :, None], g.swapaxes(1, 2)[:, :, None, :, None])  # (N, C, K, 1, T) (N, C, 1, T, 1)
+        return (xp.ones(len(x), dots.dtype) @ dots.reshape(len(x), -1)).reshape(channels, taps).T
     block = min(steps, _LONG_BLOCK // max(channels, 1))
     if stride > 1 or block <= 1 or not _side_by_side(x, g):
         return xp.einsum("kntc,ntc->kc", windows(x, taps, stride, dilation, steps), g)
