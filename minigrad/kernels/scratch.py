@@ -55,10 +55,12 @@ def framed(
 def _frame(
     like: Array, shape: tuple[int, int, int], before: int, after: int, dtype: Any, in_time: bool
 ) -> tuple[Array, Array]:
-    zeros = array_module(like).zeros
+    empty = array_module(like).empty
     count, length, channels = shape
     steps = before + length + after
-    whole = zeros((count, channels, steps), dtype).swapaxes(1, 2) if in_time else zeros((count, steps, channels), dtype)
+    whole = empty((count, channels, steps), dtype).swapaxes(1, 2) if in_time else empty((count, steps, channels), dtype)
+    whole[:, :before] = 0
+    whole[:, before + length :] = 0
     return whole, whole[:, before : before + length]
 
 

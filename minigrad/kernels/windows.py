@@ -6,8 +6,8 @@ is a long innermost loop, over elements that lie side by side in memory: see `_s
 side by side, the kernel gradient is dot products instead, which BLAS computes.
 
 The work goes in tiles that stay in the cache. A tile sees a view of its inputs where their channels lie side by side,
-and otherwise a copy with the channels last: where zeros must be put around them, where a multiplier repeats channels,
-and where time lies side by side, unless it is long.
+and otherwise a copy with the channels last (for dot products, the steps): where zeros must be put around them, where a
+multiplier repeats channels, and where time lies side by side, unless it is long.
 """
 
 from __future__ import annotations
