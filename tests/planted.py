@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-from samples import SAMPLES, normal, positive
 
 from minigrad import Op, Tensor, grad, ops
 from minigrad.functional import leaf
 from minigrad.ops.op import op
 from minigrad.tape import Value
+from tests.samples import SAMPLES, normal, positive
 
 Rule = Callable[..., Any]
 

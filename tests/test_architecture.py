@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import doctest
 import graphlib
-import importlib
+import importlib.util
 import sys
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,21 @@ def test_no_cycles() -> None:
 def test_files_are_pages(path: Path) -> None:
     lines = len(path.read_text().splitlines())
     assert lines <= LONGER.get(str(path.relative_to(PACKAGE)), LONGEST)
+
+
+@pytest.mark.parametrize("library", ["cuda", "cupy", "numpy", "torch", "jax", "keras", "tqdm", "matplotlib"])
+def test_no_folder_hides_a_library(library: str) -> None:
+    """CuPy finds its libraries by the namespace package ``cuda``; a folder of that name on the path would hide it."""
+    places = [str(ROOT), str(ROOT / "examples")]
+    assert set(places) <= set(sys.path)  # as pyproject.toml has it
+    assert PathFinder.find_spec(library, places) is None
+    assert importlib.util.find_spec("tests").origin == str(ROOT / "tests" / "__init__.py")
+
+
+def test_tests_leave_the_path_alone() -> None:
+    """A folder put first on the path decides what every later import finds."""
+    files = [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
+    assert [path.name for path in files if "sys.path." in path.read_text()] == []
 
 
 def test_the_checks_can_fail(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from minigrad import Tensor, backend, grad, ops
 from minigrad import cuda as capturing
 from minigrad.kernels import cuda, cuda_product, product
 from minigrad.ops import standardization
-from tests.cuda import emulator
-from tests.cuda.fake import FakeStream, installed, with_kernels
-from tests.cuda.products import kernels
+from tests.emulation import emulator
+from tests.emulation.fake import FakeStream, installed, with_kernels
+from tests.emulation.products import kernels
 from tests.test_cuda_product import needs_gxx
 
 

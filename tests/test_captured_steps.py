@@ -14,7 +14,7 @@ from minigrad import Sequential, Tensor, backend, cuda, grad, layers, losses, op
 from minigrad.optimizers import schedules
 from minigrad.variable import Variable
 from tests.benchmarks import small_step
-from tests.cuda.fake import Copies, FakeStream, installed, with_kernels
+from tests.emulation.fake import Copies, FakeStream, installed, with_kernels
 
 NAMES = [name for name, cls in vars(optimizers).items() if isinstance(cls, type) and name != "Optimizer"]
 BATCH, LENGTH, CHANNELS, CLASSES = 4, 12, 3, 4

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from killed import data, network, training
 
 from minigrad import Sequential, Tensor, callbacks, layers, losses, metrics, optimizers, set_random_seed
 from minigrad.data import batches
@@ -22,6 +21,7 @@ from minigrad.optimizers import Optimizer
 from minigrad.random import generator
 from minigrad.saving import load_checkpoint, save_checkpoint
 from minigrad.training.interrupts import interruptible
+from tests.killed import data, network, training
 
 SCRIPT = Path(__file__).parent / "killed.py"
 

@@ -12,7 +12,7 @@ import pytest
 from minigrad import Tensor, backend, ops
 from minigrad.kernels import cuda, depthwise
 from minigrad.kernels.geometry import Geometry
-from tests.cuda.fake import FakeArray, FakeDevice, installed
+from tests.emulation.fake import FakeArray, FakeDevice, installed
 
 
 @pytest.fixture

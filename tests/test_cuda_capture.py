@@ -11,7 +11,7 @@ import pytest
 from minigrad import Tensor, cuda, grad, ops, optimizers
 from minigrad.optimizers import schedules
 from minigrad.variable import Variable
-from tests.cuda.fake import FakeArray, FakeStream, installed
+from tests.emulation.fake import FakeArray, FakeStream, installed
 from tests.test_captured_steps import NAMES, batch, training
 
 

@@ -9,7 +9,7 @@ import pytest
 from minigrad.kernels import cuda, cuda_product
 from minigrad.kernels.geometry import Geometry
 from tests.benchmarks.workloads import WORKLOADS, Workload
-from tests.cuda import compilers, products
+from tests.emulation import compilers, products
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
 

@@ -12,8 +12,8 @@ from minigrad.cuda import capture
 from minigrad.kernels import cuda, cuda_product
 from minigrad.kernels.geometry import Geometry
 from tests.benchmarks.workloads import WORKLOADS, Workload
-from tests.cuda import products
-from tests.cuda.cases import LAYOUTS, Case, check, random_cases, results
+from tests.emulation import products
+from tests.emulation.cases import LAYOUTS, Case, check, random_cases, results
 
 pytestmark = pytest.mark.gpu
 

@@ -16,8 +16,8 @@ import pytest
 
 from minigrad.kernels import cuda, depthwise
 from minigrad.kernels.geometry import Geometry
-from tests.cuda import emulator
-from tests.cuda.cases import LAYOUTS, Case, arrays_of, check, random_case, random_cases, results
+from tests.emulation import emulator
+from tests.emulation.cases import LAYOUTS, Case, arrays_of, check, random_case, random_cases, results
 
 needs_gxx = pytest.mark.skipif(emulator.compiler() is None, reason="no g++ that knows _Float16 is on this machine")
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from minigrad.kernels import cuda, cuda_product
-from tests.cuda import emulator
-from tests.cuda.products import Case, check, choose_as, factors, kernels, random_cases, result
+from tests.emulation import emulator
+from tests.emulation.products import Case, check, choose_as, factors, kernels, random_cases, result
 
 needs_gxx = pytest.mark.skipif(emulator.compiler() is None, reason="no g++ that knows _Float16 is on this machine")
 SUMS = [f"add_up<{name}, {index}>" for name in ("float", "double", "__half") for index in ("int", "long long")]

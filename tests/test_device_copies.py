@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from standin import copies_noted, xp
 
 from minigrad import Sequential, Tensor, constraints, layers, losses, optimizers, regularizers, set_random_seed
 from minigrad.gradcheck import check_layer
 from minigrad.optimizers import schedules
+from tests.standin import copies_noted, xp
 
 NAMES = [name for name, cls in vars(optimizers).items() if isinstance(cls, type) and name != "Optimizer"]
 RANDOM = np.random.default_rng(0)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layer_samples import SAMPLES, Sample
 
 from minigrad import Tensor, grad, gradcheck, layers, set_random_seed
 from minigrad.config import serialize
 from minigrad.layers import Layer
 from minigrad.variable import Variable
+from tests.layer_samples import SAMPLES, Sample
 
 LAYERS = {cls.__name__ for cls in vars(layers).values() if inspect.isclass(cls) and issubclass(cls, Layer)}
 each = pytest.mark.parametrize("sample", SAMPLES, ids=str)

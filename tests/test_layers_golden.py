@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layer_samples import SAMPLES, Sample
 
 from minigrad import Tensor, grad, layers, optimizers
+from tests.layer_samples import SAMPLES, Sample
 
 Case = tuple[dict[str, Any], dict[str, np.ndarray]]
 TOLERANCE = {"float64": 1e-6, "float32": 1e-5}  # of the largest expected number, and absolute where that is below 1

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from standin import kernels_noted
 
 from minigrad import Tensor, constraints, optimizers, set_num_threads
 from minigrad.kernels.parallel import get_num_threads
 from minigrad.optimizers import SGD, Adam, optimizer
 from minigrad.variable import Variable
+from tests.standin import kernels_noted
 
 NAMES = [name for name, cls in vars(optimizers).items() if isinstance(cls, type) and name != "Optimizer"]
 ELEMENTWISE = [name for name in NAMES if getattr(optimizers, name).elementwise]

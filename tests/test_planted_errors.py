@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import planted
 import pytest
-from planted import Planted
 
 from minigrad import Op, gradcheck, layers
 from minigrad.gradcheck import GradcheckError, GradcheckReport, check_layer
+from tests import planted
+from tests.planted import Planted
 
 ERRORS = planted.errors()
 

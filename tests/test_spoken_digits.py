@@ -19,15 +19,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tqdm")
+
+import spoken_digits
+import spoken_digits_data as data
+
+import minigrad as mg
+from minigrad import Tensor
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
-sys.path.insert(0, str(EXAMPLES))
-
-import spoken_digits  # noqa: E402
-import spoken_digits_data as data  # noqa: E402
-
-import minigrad as mg  # noqa: E402
-from minigrad import Tensor  # noqa: E402
-
 GIVEN = os.environ.get("MINIGRAD_DATA", "")
 with_recordings = pytest.mark.skipif(
     not (GIVEN and (Path(GIVEN) / data.NAME).exists()), reason=f"MINIGRAD_DATA names no folder with {data.NAME}"

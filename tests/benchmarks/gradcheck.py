@@ -9,23 +9,18 @@ minigrad's, as NumPy arrays, so that all check the same numbers. Every checker r
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import planted
-
 from minigrad import Tensor, gradcheck, layers
 from minigrad.functional import leaf, pull
 from minigrad.gradcheck import GradcheckError, check_layer
+from tests import planted
 
 Arrays = list[np.ndarray]
 RIGHT = 500  # functions without an error

@@ -1,6 +1,6 @@
 """Make activations.npz: what Keras 3 computes for every activation, values and gradients.
 
-    KERAS_BACKEND=torch python tests/golden/activations.py
+    KERAS_BACKEND=torch python -m tests.golden.activations
 
 in an environment with keras and torch (the committed numbers: Keras 3.15.1, PyTorch 2.13.0, NumPy 2.4.6, on a CPU;
 the archive records it). PyTorch, because its derivatives at the kinks are those that minigrad takes, but for the few

@@ -1,6 +1,6 @@
 """Make constraints.npz: what Keras 3 makes of weights by every constraint, and tf.keras 2 by RadialConstraint.
 
-    KERAS_BACKEND=tensorflow python tests/golden/constraints.py
+    KERAS_BACKEND=tensorflow python -m tests.golden.constraints
 
 in an environment with keras and tensorflow (the committed numbers: Keras 3.15.1, TensorFlow 2.21.0, NumPy 2.4.6, on a
 CPU; the archive records it). Keras 3 has no RadialConstraint; TensorFlow still carries that of tf.keras 2.

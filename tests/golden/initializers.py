@@ -1,6 +1,6 @@
 """Make initializers.npz: the distributions, statistics and fans of Keras 3, and the values of what draws nothing.
 
-    KERAS_BACKEND=jax JAX_PLATFORMS=cpu JAX_ENABLE_X64=1 python tests/golden/initializers.py
+    KERAS_BACKEND=jax JAX_PLATFORMS=cpu JAX_ENABLE_X64=1 python -m tests.golden.initializers
 
 in an environment with keras and jax (the committed numbers: Keras 3.15.1, JAX 0.10.2, NumPy 2.4.6, on a CPU; the
 archive records it). The generators of Keras and minigrad differ, so random numbers are compared by what they are drawn

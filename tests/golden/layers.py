@@ -1,6 +1,6 @@
 """Make layers.npz: what Keras 3 computes for every line of tests/layer_samples.py.
 
-    KERAS_BACKEND=jax JAX_PLATFORMS=cpu JAX_ENABLE_X64=1 python tests/golden/layers.py
+    KERAS_BACKEND=jax JAX_PLATFORMS=cpu JAX_ENABLE_X64=1 python -m tests.golden.layers
 
 in an environment with keras and jax; the archive records the versions. All is computed in float64, from numbers that
 float32 holds exactly, so that both precisions can be compared with it. (JAX because, of the three backends, only it
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,7 @@ import jax
 import keras
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from layer_samples import SAMPLES, Sample
+from tests.layer_samples import SAMPLES, Sample
 
 keras.config.set_floatx("float64")
 

@@ -1,6 +1,6 @@
 """Make losses.npz: what Keras 3 computes for every loss, values and gradients, with weights and reductions.
 
-    KERAS_BACKEND=jax JAX_PLATFORMS=cpu JAX_ENABLE_X64=1 python tests/golden/losses.py
+    KERAS_BACKEND=jax JAX_PLATFORMS=cpu JAX_ENABLE_X64=1 python -m tests.golden.losses
 
 in an environment with keras and jax (the committed numbers: Keras 3.15.1, JAX 0.10.2, NumPy 2.4.6, on a CPU; the
 archive records it). Inputs keep away from kinks, where the derivatives of the backends differ.

@@ -1,6 +1,6 @@
 """Make optimizers.npz: where the optimizers of Keras 3 take four weights in ten steps.
 
-    KERAS_BACKEND=jax JAX_PLATFORMS=cpu python tests/golden/optimizers.py
+    KERAS_BACKEND=jax JAX_PLATFORMS=cpu python -m tests.golden.optimizers
 
 in an environment with keras and jax (the committed numbers: Keras 3.15.1, JAX 0.10.2, NumPy 2.4.6, Python 3.11.7, on a
 CPU; the archive records it). float64 is Keras's with floatx set to it and jax_enable_x64.

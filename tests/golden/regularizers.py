@@ -1,6 +1,6 @@
 """Make regularizers.npz: what Keras 3 computes for every regularizer, values and gradients.
 
-    KERAS_BACKEND=torch python tests/golden/regularizers.py
+    KERAS_BACKEND=torch python -m tests.golden.regularizers
 
 in an environment with keras and torch (the committed numbers: Keras 3.15.1, PyTorch 2.13.0, NumPy 2.4.6, on a CPU; the
 archive records it). PyTorch, because its derivative of abs at 0 is 0.

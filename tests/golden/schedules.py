@@ -1,6 +1,6 @@
 """Make schedules.npz: the learning rates of Keras 3's schedules, step by step.
 
-    KERAS_BACKEND=tensorflow CUDA_VISIBLE_DEVICES= python tests/golden/schedules.py
+    KERAS_BACKEND=tensorflow CUDA_VISIBLE_DEVICES= python -m tests.golden.schedules
 
 in an environment with keras and tensorflow (the committed numbers: Keras 3.15.1, TensorFlow 2.21.0, NumPy 2.4.6,
 Python 3.11.7, on a CPU; the archive records it). TensorFlow, for Keras on JAX takes cosines and floors in float32

@@ -1,6 +1,6 @@
 """Make separable_conv1d.npz: what Keras 3 computes for SeparableConv1D, outputs and all gradients.
 
-    KERAS_BACKEND=jax JAX_PLATFORMS=cpu python tests/golden/separable_conv1d.py
+    KERAS_BACKEND=jax JAX_PLATFORMS=cpu python -m tests.golden.separable_conv1d
 
 in an environment with keras and jax (the committed numbers: Keras 3.15.1, JAX 0.10.2, NumPy 2.4.6, Python 3.11.7,
 on a CPU; the archive records it). Keras on JAX computes both data formats itself, so nothing is transposed here, and

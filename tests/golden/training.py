@@ -1,6 +1,6 @@
 """Make training.npz: what Keras 3 logs while it trains, what its metrics add up to, and what its callbacks decide.
 
-    KERAS_BACKEND=jax JAX_PLATFORMS=cpu JAX_ENABLE_X64=1 python tests/golden/training.py
+    KERAS_BACKEND=jax JAX_PLATFORMS=cpu JAX_ENABLE_X64=1 python -m tests.golden.training
 
 in an environment with keras and jax (the committed numbers: Keras 3.15.1, on a CPU; the archive records the versions).
 All is computed in float64.

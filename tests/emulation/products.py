@@ -10,7 +10,7 @@ import pytest
 from minigrad.backend import array_module, move, to_host
 from minigrad.kernels import cuda_product
 from minigrad.kernels.cuda import TYPES
-from tests.cuda.cases import TOLERANCES
+from tests.emulation.cases import TOLERANCES
 
 EDGES = (15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129, 130)  # lengths at which a tile ends
 
