@@ -208,7 +208,7 @@ class Comparison:
 
     def use_every_input(self, i: int, slope: Slope) -> None:
         """An input that moves nothing and that the tape does not reach may still select, as a mask does."""
-        if self.order == 2 or self.pullback.leaves[i].node in self.pullback.nodes() or slope.estimate.value.any():
+        if self.order == 2 or slope.estimate.value.any() or self.pullback.leaves[i].node in self.pullback.nodes():
             return
         x = self.subject.arrays[i]
         for other in (-x, x + 1.0, 1.0 - x, 2.0 * x + 3.0 * self.pullback.scales[i], x * 0.0):
