@@ -45,7 +45,7 @@ def gradcheck(
         directions: how many random directions for each input.
         step: the step, where the one chosen by the dtype and the scale of the input will not do.
         rtol, atol: what still counts as equal. By default rtol is 1e-6, 1e-8 or 1e-10 by the method, 1e-2 where f
-            returns float32, and atol 0. "Right" may hide an error of 1e-3 of an element, or of rtol if that is larger;
+            returns float32, and atol 0. "Right" may hide an error of 1e-4 of an element, or of rtol if that is larger;
             of a direction 1e-6 times the root of the number of elements, which full=True makes good.
         full: compare every element in any case.
         dtype_check: report too how far the gradient computed in float32 is from the one in float64.

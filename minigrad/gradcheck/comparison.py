@@ -150,7 +150,7 @@ class Comparison:
         allowed = settings.rtol * size + rough
         if settings.atol:
             allowed += settings.atol * numeric.norm(u) * sum(numeric.norm(v) for v in slope.moves.values())
-        if not (off <= allowed and rough <= 0.1 * settings.sight * size):
+        if not (off <= allowed and rough <= settings.sight * size):
             return False
         if slope.method == "central":
             kink = (abs(u) * gap > 1e-3 / slope.scale) & (gap > 1e3 * error)

@@ -43,7 +43,7 @@ class Settings(NamedTuple):
     @property
     def sight(self) -> float:
         """The relative error that no verdict "right" may hide: a derivative known less well is undecided."""
-        return max(1e-3, self.rtol)
+        return max(1e-4, self.rtol)
 
     def step_for(self, method: str, scale: float) -> float:
         """The step for an input of this scale; the user's own where it is meant for this method."""
