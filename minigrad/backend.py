@@ -110,6 +110,9 @@ def tf32() -> bool:
 def set_tf32(allowed: bool) -> None:
     """Let products of float32 on a GPU round their factors to TF32, or not. CUPY_TF32 has no say in it.
 
+    This concerns products of two matrices. CuPy (14.2) multiplies stacks of matrices in float32 all the same: those of
+    layers with channels first, forward and for the gradient of the input.
+
     On a GPU that has no TF32 (compute capability below 8.0) CuPy warns and computes in float32.
 
     Raises:
