@@ -36,12 +36,12 @@ def floor(arrays: dict[str, Any], xp: Any) -> timing.Step:
 
 def contestants(
     workload: Workload, arrays: dict[str, np.ndarray], present: list[str], where: str = "cpu", times: int = 1,
-    patience: float = math.inf, dropped: dict[str, str] | None = None,
+    patience: float = math.inf, skip: str = "", dropped: dict[str, str] | None = None,
 ) -> dict[str, timing.Step]:  # fmt: skip
     """The steps of minigrad and of its peers in every layout, by name, whose results were found equal.
 
-    The batch is repeated ``times`` on the device. Why contestants are ``dropped`` is written down by their names; one
-    reason is a first step of more than ``patience`` seconds.
+    The batch is repeated ``times`` on the device. A layout called ``skip`` is left out. Why contestants are ``dropped``
+    is written down by their names; one reason is a first step of more than ``patience`` seconds.
     """
     step, home = peers.minigrad(workload, arrays, "cpu")["channels_last"]
     reference, placed = home(step()), device.repeated(arrays, times, where)
@@ -57,6 +57,7 @@ def contestants(
             else:  # which take no arrays of CuPy
                 on_host = {each: to_host(array) for each, array in placed.items()}
                 candidates = peers.PEERS[name](workload, on_host, where)
+        candidates.pop(skip, None)
         for layout, (step, home) in candidates.items():
             who = f"{name} {layout}"
             with timing.dropping(f"{who} on {workload.name}", dropped, patience):
@@ -72,7 +73,7 @@ def measured(
 ) -> dict[str, Any]:
     """The medians and ratios of a workload whose batch is repeated so many times, printed."""
     arrays = workload.arrays()
-    steps = contestants(workload, arrays, present, given.device, times, given.patience, dropped)
+    steps = contestants(workload, arrays, present, given.device, times, given.patience, given.skip, dropped)
     steps["floor"] = floor(device.repeated(arrays, times, given.device), module_for(given.device))
     taken = timing.taken_in_turns(steps, given.rounds, given.seconds, *measures)
     title = workload.name if times == 1 else f"{workload.name}, batch {workload.batch * times}"
@@ -85,6 +86,7 @@ def main() -> None:
     options.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options.add_argument("--fill", type=float, help="repeat batches until inputs have so many MB; on a GPU 256, else 0")
     options.add_argument("--patience", type=float, default=math.inf, help="seconds that a first step may take")
+    options.add_argument("--skip", default="", help="a layout of peers to leave out, such as 'NLC, conv2d'")
     options.add_argument("--tf32", action="store_true", help="let products of float32 on a GPU round to TF32")
     given = options.parse_args()
     present = timing.installed(given.peers, peers.PEERS)

@@ -3,9 +3,9 @@
     python -m tests.benchmarks.small_step [--device cpu|cuda] [--peers torch] [--threads 2] [--json FILE]
 
 A step is forward, loss, penalties, backward, Adam and the projection of the depthwise kernels; the batch lies on the
-device. On a GPU, "minigrad captured" replays all of it as a CUDA graph. Dropout is left out on both sides: each draws its
-masks elsewhere. PyTorch computes channels first, with its fused Adam. Who cannot make the step, or whose losses of some
-steps are not those of minigrad on the CPU, is dropped, and the reason printed.
+device. On a GPU, "minigrad captured" replays all of it as a CUDA graph. Dropout is left out on both sides: each draws
+its masks elsewhere. PyTorch computes channels first, with its fused Adam. Who cannot make the step, or whose losses of
+some steps are not those of minigrad on the CPU, is dropped, and the reason printed.
 """
 
 from __future__ import annotations
