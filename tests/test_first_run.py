@@ -92,7 +92,8 @@ def test_a_part_that_hangs_is_killed_with_all_it_started_and_its_rows_are_kept(
 import subprocess, sys, time
 from tests.benchmarks import timing
 started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
-timing.keep({str(rows)!r}, {{"test": "a", "error": "said before it hung", "pid": started.pid}})
+timing.keep({str(rows)!r}, {{"test": "a", "outcome": "failed", "error": "said before it hung"}})
+print("the last words", flush=True)
 open({str(child)!r}, "w").write(str(started.pid))
 def stuck(): time.sleep(100)
 stuck()
@@ -107,9 +108,11 @@ stuck()
     assert found.pop("hangs").startswith("killed at its limit of")
     assert found == {"fails": "failed, exit status 3", "goes on": "done", "needs": "not measured: abacus not installed"}
     printed = capsys.readouterr().out
-    assert "1 x said before it hung" in printed
+    assert "  1 failed\n     1 x said before it hung\n" in printed
+    said = printed.index("  | the last words")
+    stood = printed.index("in stuck")
+    assert said < stood < printed.index("== fails")
     assert "| why" in printed
-    assert "stuck" in (tmp_path / "hangs.log").read_text()  # where it stood
 
 
 def started_then_killed(run: Any, ready: Callable[[], Any]) -> Any:
@@ -233,6 +236,10 @@ def test_failures_are_rows_and_counted_by_kind(workers: int, tmp_path: Path) -> 
     text = list(first_run.of_tests(found))
     assert text[0] == "1 error, 6 failed, 1 passed, 1 skipped"
     assert text[2] == "       in test_some.py::test_numbers 5"
+    assert [row["test"] for row in found if "traceback" in row] == [
+        "test_some.py::test_numbers[0]", "test_some.py::test_words"
+    ]  # fmt: skip
+    assert "assert n == 5" in next(row["traceback"] for row in found if "traceback" in row)
 
 
 def test_lists_of_numbers_are_one_kind() -> None:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -35,7 +36,7 @@ LARGE = ("sepCNN", "MatchboxNet B1", "Conv-TasNet", "QuartzNet B4")
 GRACE = 2.0  # seconds for a part that is told to end to write where it stood
 LEAST = 5.0  # seconds for which no part is begun
 WIDE = 180  # characters of a line
-LAST = 6  # lines of the log of a part that ended badly
+LAST = 5  # lines of the log of a part that ended badly
 MOST = 15  # kinds of failures that are printed
 Rows = list[dict[str, Any]]
 
@@ -62,8 +63,8 @@ def parts(rows: Path, fake: bool = False) -> Iterator[Part]:
         given = ("--device", "cuda", "--peers", peers, "--fill", fill, "--patience", patience)
         return benchmark("layers", *given, *(quick or ("--rounds", "3", "--seconds", ".05")), *options)
 
-    tests = ["-m", "gpu", "-p", "tests.benchmarks.outcomes", "--rows", str(rows), "-W", "default", "--tb", "short"]
-    tests += ["-p", "no:cacheprovider"]
+    tests = ["-m", "gpu", "-p", "tests.benchmarks.outcomes", "--rows", str(rows), "-W", "default", "--tb", "native"]
+    tests += ["-p", "no:cacheprovider", "-rN"]
     if importlib.util.find_spec("xdist") and not fake:
         tests += ["-n", "8", "--dist", "worksteal"]
     if importlib.util.find_spec("pytest_timeout"):
@@ -116,7 +117,7 @@ def run_all(all_parts: Iterable[Part], out: Path, seconds: float, fake: bool = F
     for part in all_parts:
         elapsed = time.monotonic() - begun
         limit = min(part.limit, seconds - elapsed - GRACE)
-        before, log, last = len(read(rows)), out / f"{re.sub(r'[ ,]+', '_', part.name)}.log", [""]
+        before, log, last = len(read(rows)), out / f"{re.sub(r'[ ,]+', '_', part.name)}.log", []
         if no_gpu:
             state = "not measured: there is no GPU"
         elif missing := [name for name in part.needs if not importlib.util.find_spec(name)]:
@@ -127,16 +128,24 @@ def run_all(all_parts: Iterable[Part], out: Path, seconds: float, fake: bool = F
             state = "rehearsed, not measured on a card" if fake else "done"
         else:
             state = f"killed at its limit of {limit:.0f} s" if code is None else f"failed, exit status {code}"
-            fine, last = False, log.read_text(errors="replace").splitlines()[-LAST:]
+            fine, last = False, ending(log)
             no_gpu = any(line.startswith("no GPU: ") for line in last)
         took = time.monotonic() - begun - elapsed
         timing.keep(str(rows), {"part": part.name, "state": state, "seconds": took, "limit": limit})
         print(f"\n== {part.name}: {state} ({took:.0f} s, {elapsed + took:.0f} of {seconds:.0f})")
-        for line in [*table(read(rows)[before:]), *(f"| {line}" for line in last if line)]:
+        for line in [*table(read(rows)[before:]), *(f"| {line}" for line in last)]:
             print(f"  {line}"[:WIDE])
         sys.stdout.flush()
     print(f"\n== the end, after {time.monotonic() - begun:.0f} s; rows and logs are in {out}", flush=True)
     return fine
+
+
+def ending(log: Path) -> list[str]:
+    """The last lines of a log; of one that ends in where Python stood, those before, and where that was."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    fatal = next((i for i, line in enumerate(lines) if line.startswith("Fatal Python error: ")), len(lines))
+    stood = next((i for i in range(fatal, len(lines)) if lines[i].startswith("Current thread ")), len(lines))
+    return lines[max(fatal - LAST, 0) : fatal + 1] + lines[stood + 1 : stood + 1 + LAST]
 
 
 def read(rows: Path) -> Rows:
@@ -169,9 +178,10 @@ def table(rows: Rows) -> Iterator[str]:
 
 def of_tests(rows: Rows) -> Iterator[str]:
     """How many passed, and the failures by kind, the most frequent first."""
-    counts = [row["tests"] for row in rows if "tests" in row]
+    counts = Counter(next((row["tests"] for row in reversed(rows) if "tests" in row), {}))
+    counts |= Counter(row["outcome"] for row in rows if "test" in row)  # those since the latest counts
     if counts:
-        yield ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts[-1].items()))
+        yield ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
     found = kinds(rows)
     for count, said, tests in found[:MOST]:
         yield f"{count:4d} x {said}"

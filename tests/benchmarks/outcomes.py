@@ -2,7 +2,8 @@
 
     python -m pytest -p tests.benchmarks.outcomes --rows FILE
 
-A row of the counts comes every few seconds and at the end; the latest counts.
+The first failure of each kind has its traceback. A row of the counts comes every few seconds and at the end; the latest
+counts.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Outcomes:
     def __init__(self, rows: str) -> None:
         self.rows = rows
         self.counts: Counter[str] = Counter()
+        self.seen: set[str] = set()
         self.written = time.monotonic()
 
     def pytest_collectreport(self, report: Any) -> None:
@@ -56,7 +58,11 @@ class Outcomes:
             crash = getattr(report.longrepr, "reprcrash", None)
             lines = (crash.message if crash else str(report.longrepr)).splitlines()
             message = "; ".join(line.strip() for line in lines if line.strip())[:400]
-            timing.keep(self.rows, {"test": report.nodeid, "outcome": outcome, "error": message})
+            row = {"test": report.nodeid, "outcome": outcome, "error": message}
+            if without_numbers(message) not in self.seen:
+                self.seen.add(without_numbers(message))
+                row["traceback"] = str(report.longrepr)[-8000:]
+            timing.keep(self.rows, row)
         if time.monotonic() - self.written > EVERY:
             self.write()
 
@@ -68,11 +74,16 @@ class Outcomes:
         timing.keep(self.rows, {"tests": dict(self.counts)})
 
 
+def without_numbers(message: str) -> str:
+    """What a failure says whichever the numbers; those in names as float32 remain."""
+    return re.sub(r"#([,;\s]+#)+", "#, ..", NUMBER.sub("#", message))
+
+
 def kinds(rows: list[dict[str, Any]]) -> list[tuple[int, str, Counter[str]]]:
     """Failures by what they say, numbers left out: how many, what, and in which tests, parameters left out."""
     found: dict[str, Counter[str]] = {}
     for row in rows:
         if "test" in row:
-            said = re.sub(r"#([,;\s]+#)+", "#, ..", NUMBER.sub("#", row["error"]))
-            found.setdefault(said, Counter())[row["test"].partition("[")[0].removeprefix("tests/")] += 1
+            tests = found.setdefault(without_numbers(row["error"]), Counter())
+            tests[row["test"].partition("[")[0].removeprefix("tests/")] += 1
     return sorted(((tests.total(), said, tests) for said, tests in found.items()), key=lambda kind: -kind[0])
