@@ -39,7 +39,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(holds: Callable[[], Any], seconds: float = 200.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := holds()) and time.monotonic() < end:
         time.sleep(0.02)
@@ -47,10 +47,10 @@ def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 def test_all_parts_run_on_the_fake(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", "-m", "tests.benchmarks.first_run", "--fake"]
+    command = [sys.executable, "-W", "error", "-m", "tests.benchmarks.first_run", "--fake", "--seconds", "1800"]
     environment = os.environ | {"OUT": str(tmp_path), "OPENBLAS_NUM_THREADS": "1", "MINIGRAD_NUM_THREADS": "1"}
     done = subprocess.run(
-        command, cwd=first_run.ROOT, capture_output=True, text=True, timeout=200, check=False, env=environment
+        command, cwd=first_run.ROOT, capture_output=True, text=True, timeout=1800, check=False, env=environment
     )
     assert done.returncode == 0, done.stdout
     assert not done.stderr
@@ -86,23 +86,23 @@ def test_the_limits_of_all_parts_fit_into_the_run() -> None:
 def test_a_part_that_hangs_is_killed_with_all_it_started_and_its_rows_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(first_run, "LEAST", 0.0)
+    monkeypatch.setattr(first_run, "GRACE", 100.0)
     rows, child = tmp_path / "rows.jsonl", tmp_path / "child"
     hangs = f"""
 import subprocess, sys, time
 from tests.benchmarks import timing
-started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
 timing.keep({str(rows)!r}, {{"test": "a", "outcome": "failed", "error": "said before it hung"}})
 print("the last words", flush=True)
 open({str(child)!r}, "w").write(str(started.pid))
-def stuck(): time.sleep(100)
+def stuck(): time.sleep(1000)
 stuck()
 """
     ready = lambda: child.exists() and child.read_text()
     monkeypatch.setattr(first_run, "run", started_then_killed(first_run.run, ready))
-    parts = [Part("hangs", 100, python(hangs)), Part("fails", 100, python("print('why'); raise SystemExit(3)")),
-             Part("goes on", 100, python("")), Part("needs", 9, python(""), ("abacus", "json"))]  # fmt: skip
-    assert not first_run.run_all(parts, tmp_path, 300)
+    parts = [Part("hangs", 400, python(hangs)), Part("fails", 400, python("print('why'); raise SystemExit(3)")),
+             Part("goes on", 400, python("")), Part("needs", 9, python(""), ("abacus", "json"))]  # fmt: skip
+    assert not first_run.run_all(parts, tmp_path, 3600)
     assert eventually(lambda: not alive(int(child.read_text())))
     found = states(tmp_path)
     assert found.pop("hangs").startswith("killed at its limit of")
@@ -138,9 +138,9 @@ def started_then_killed(run: Any, ready: Callable[[], Any]) -> Any:
 
 def test_a_limit_is_in_seconds(tmp_path: Path) -> None:
     begun = time.monotonic()
-    assert first_run.run(["sleep", "100"], tmp_path / "log", 0.2) is None
-    assert time.monotonic() - begun < 50
-    assert first_run.run(["sh", "-c", "sleep 0.05; exit 7"], tmp_path / "log", 50) == 7
+    assert first_run.run(["sleep", "1000"], tmp_path / "log", 0.2) is None
+    assert time.monotonic() - begun < 500
+    assert first_run.run(["sh", "-c", "sleep 0.05; exit 7"], tmp_path / "log", 500) == 7
 
 
 def test_the_clock_of_the_run_shortens_and_skips_parts(
@@ -165,8 +165,8 @@ def test_the_clock_of_the_run_shortens_and_skips_parts(
 
 def test_without_a_gpu_nothing_is_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     says = "raise SystemExit('no GPU: an NVIDIA driver must be present')"
-    parts = [Part("card", 90, python(says)), Part("tests", 90, python("print('ran')"))]
-    assert not first_run.run_all(parts, tmp_path, 300)
+    parts = [Part("card", 300, python(says)), Part("tests", 90, python("print('ran')"))]
+    assert not first_run.run_all(parts, tmp_path, 3600)
     assert states(tmp_path) == {"card": "failed, exit status 1", "tests": "not measured: there is no GPU"}
     assert "| no GPU: an NVIDIA driver must be present" in capsys.readouterr().out
     assert not (tmp_path / "tests.log").exists()
@@ -178,15 +178,15 @@ def test_who_ends_the_run_ends_its_part(tmp_path: Path) -> None:
 import signal, sys
 from pathlib import Path
 from tests.benchmarks import first_run
-inner = "import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(100)"
-first_run.parts = lambda *given: [first_run.Part("hangs", 90, [sys.executable, "-c", inner])]
+inner = "import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(1000)"
+first_run.parts = lambda *given: [first_run.Part("hangs", 400, [sys.executable, "-c", inner])]
 sys.argv[1:] = ["--out", {str(tmp_path)!r}]
 sys.exit(first_run.main())
 """
     process = subprocess.Popen(python(code), cwd=first_run.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     pid = int(eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 143
+    assert process.wait(200) == 143
     assert eventually(lambda: not alive(pid))
 
 
@@ -221,7 +221,7 @@ def test_failures_are_rows_and_counted_by_kind(workers: int, tmp_path: Path) -> 
     command += ["-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)]
     command += ["-p", "xdist", "-n", str(workers)] * bool(workers)
     done = subprocess.run(
-        command, cwd=first_run.ROOT, capture_output=True, text=True, timeout=120, check=False,
+        command, cwd=first_run.ROOT, capture_output=True, text=True, timeout=900, check=False,
         env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr

@@ -114,6 +114,8 @@ def main() -> None:
         "capability": f"{found['major']}.{found['minor']}",
         "multiprocessors": found["multiProcessorCount"],
         "bytes": found["totalGlobalMem"],
+        "driver": cupy.cuda.runtime.driverGetVersion(),
+        "runtime": cupy.cuda.runtime.runtimeGetVersion(),
     }
     print(", ".join(f"{name} {value}" for name, value in card.items()))
     most = ceilings(cupy)

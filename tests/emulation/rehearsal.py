@@ -40,6 +40,7 @@ def install() -> Any:
     cupy.cuda.Event = Event
     cupy.cuda.get_elapsed_time = lambda start, end: 1e3 * (end.time - start.time)
     cupy.cuda.runtime.getDeviceProperties = lambda index: CARD
+    cupy.cuda.runtime.driverGetVersion = cupy.cuda.runtime.runtimeGetVersion = lambda: 0
     random = np.random.default_rng(0)
     cupy.random.standard_normal = lambda shape, dtype: cupy.asarray(random.standard_normal(shape, dtype))
     return cupy
