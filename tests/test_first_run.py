@@ -87,19 +87,28 @@ def test_a_part_that_hangs_is_killed_with_all_it_started_and_its_rows_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(first_run, "GRACE", 100.0)
-    rows, child = tmp_path / "rows.jsonl", tmp_path / "child"
+    rows, child, ready = (tmp_path / name for name in ("rows.jsonl", "child", "ready"))
+    stubborn = f"""
+import os, signal, time
+signal.signal(signal.SIGABRT, signal.SIG_IGN)
+open({str(child)!r}, "w").write(str(os.getpid()))
+time.sleep(1000)
+"""
     hangs = f"""
 import subprocess, sys, time
+from pathlib import Path
 from tests.benchmarks import timing
-started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+subprocess.Popen([sys.executable, "-c", {stubborn!r}])
 timing.keep({str(rows)!r}, {{"test": "a", "outcome": "failed", "error": "said before it hung"}})
 print("the last words", flush=True)
-open({str(child)!r}, "w").write(str(started.pid))
-def stuck(): time.sleep(1000)
+def stuck():
+    while True:
+        if Path({str(child)!r}).exists() and Path({str(child)!r}).read_text():
+            Path({str(ready)!r}).touch()
+        time.sleep(0.01)
 stuck()
 """
-    ready = lambda: child.exists() and child.read_text()
-    monkeypatch.setattr(first_run, "run", started_then_killed(first_run.run, ready))
+    monkeypatch.setattr(first_run, "run", started_then_killed(first_run.run, ready.exists))
     parts = [Part("hangs", 400, python(hangs)), Part("fails", 400, python("print('why'); raise SystemExit(3)")),
              Part("goes on", 400, python("")), Part("needs", 9, python(""), ("abacus", "json"))]  # fmt: skip
     assert not first_run.run_all(parts, tmp_path, 3600)

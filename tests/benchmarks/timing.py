@@ -31,7 +31,7 @@ LIBRARIES = ("numpy", "torch", "jax", "keras", "tensorflow", "autograd", "cupy")
 WARM_UP = 0.1  # seconds
 OPTIONS = {
     "peers": "the names of other libraries, separated by commas",
-    "threads": "how many cores all may use",
+    "threads": "how many cores all may use, where the CPU computes",
     "rounds": "how often each contestant has its turn",
     "seconds": "about how long a turn takes",
     "only": "workloads whose name contains this",
