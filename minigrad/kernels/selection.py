@@ -27,6 +27,19 @@ def select(mask: Any, a: Any, b: Any) -> Array:
     return array_module(mask, a, b).where(mask, a, b)
 
 
+def part(mask: Any, x: Array, inside: Array, outside: Array) -> None:
+    """Write x where the mask holds into ``inside`` and elsewhere into ``outside``, which may be x; 0 into the others."""
+    xp = array_module(x)
+    if type(x) is not HostArray or x.dtype.char not in _BITS or mask.size < _FEW:
+        inside[...] = xp.where(mask, x, 0)
+        outside[...] = xp.where(mask, 0, x)
+        return
+    bits = _BITS[x.dtype.char]
+    whole, taken = x.view(bits), inside.view(bits)
+    xp.bitwise_and(xp.negative(mask.view("i1")).astype(bits), whole, out=taken)
+    xp.bitwise_xor(whole, taken, out=outside.view(bits))
+
+
 def _is_zero(x: Any) -> bool:
     """Whether x is a plain 0, and not -0.0."""
     return type(x) in (int, float) and x == 0 and math.copysign(1.0, x) > 0

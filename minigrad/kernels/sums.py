@@ -35,6 +35,8 @@ def total(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """
     if type(x) is not HostArray or (char := x.dtype.char) not in "efdFD":
         return x.sum(axis=axis, keepdims=keepdims)
+    if x.size <= _SMALL and char in "dD":  # of which few need no care
+        return x.sum(axis=axis, keepdims=keepdims)
     if char == "e":
         return total(x.astype("float32"), axis, keepdims).astype("float16")
     steps, shape = _plan(x.shape, axis, keepdims)

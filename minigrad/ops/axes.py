@@ -34,6 +34,19 @@ def axes_of(who: str, axis: Any) -> Axis:
         raise TypeError(f"{who}: axis must be an integer, a tuple of integers or None. Received: axis={axis!r}") from None
 
 
+def axes_within(who: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    """One axis or several, each counted from the front of ``ndim`` axes.
+
+    Raises:
+        TypeError: no integers.  ValueError: an axis that is not there, or is named twice.
+    """
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = tuple([axis_within(who, a, ndim) for a in given])
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"{who}: every axis must be named once. Received: axis={axis!r}")
+    return axes
+
+
 def axis_within(who: str, axis: Any, ndim: int) -> int:
     """``axis`` counted from the front of ``ndim`` axes.
 

@@ -94,7 +94,7 @@ sign.backward(x=None)
 
 @op
 def abs(x: Array) -> Array:
-    """Absolute value; its derivative at 0 is taken as 0, whatever the gradient.
+    """Absolute value; its derivative at 0 is taken as 0.
 
     >>> from minigrad import Tensor
     >>> Tensor([-1.0, 2.0]).abs().tolist()
@@ -103,7 +103,7 @@ def abs(x: Array) -> Array:
     return array_module(x).abs(x)
 
 
-abs.backward(x=lambda g, x: where(x == 0, 0.0, g * sign(x)))
+abs.backward(x=lambda g, x: where(x > 0, g, where(x < 0, -g, 0.0)))
 
 
 @op
