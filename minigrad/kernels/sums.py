@@ -58,7 +58,7 @@ def products(a: Array, b: Array, axis: tuple[int, ...]) -> Array:
     """The sum of a b, two arrays of one shape, over axes, which are kept with length 1; without an array for the
     product where NumPy computes.
     """
-    if type(a) is type(b) is HostArray and a.dtype == b.dtype and a.dtype.char in "fdFD":
+    if type(a) is type(b) is HostArray and a.dtype == b.dtype and a.dtype.char in ("fdFD" if a.size > _SMALL else "fF"):
         steps, shape = _plan(a.shape, axis, True)
         if len(steps) == 1 and steps[0][0] == 1:
             return _of_rows(a.reshape(steps[0][1:]), b.reshape(steps[0][1:])).reshape(shape)

@@ -122,7 +122,7 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
         return _correlate(seen, given, geometry.taps, geometry.stride, geometry.dilation)
 
     parts = _over_tiles(tile, x, -geometry.padding[0], g, geometry.taps, geometry.stride, geometry.dilation)
-    dw = sums.total(xp.stack(parts), 0) if parts else xp.zeros((geometry.taps, total), dtype)
+    dw = sums.total(xp.stack(parts), 0).astype(dtype) if parts else xp.zeros((geometry.taps, total), dtype)
     return dw.reshape(geometry.taps, channels, multiplier)
 
 

@@ -159,11 +159,14 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     return y if keepdims else y.squeeze(axis)
 
 
-logsumexp.backward(
-    x=lambda g, x, y, axis, keepdims: (
-        _restore(g, x.shape, axis, keepdims) * exp(x - _restore(y, x.shape, axis, keepdims))
-    )
-)
+def _logsumexp_back(g: Any, x: Any, y: Any, axis: Any, keepdims: bool) -> Any:
+    if x.dtype.char == "e":  # in which y is rounded to a few hundredths, where it is large
+        x = widened(x)
+        y = logsumexp(x, axis=axis, keepdims=keepdims)
+    return _restore(g, x.shape, axis, keepdims) * exp(x - _restore(y, x.shape, axis, keepdims))
+
+
+logsumexp.backward(x=_logsumexp_back)
 
 
 @op
@@ -204,9 +207,11 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     return _as(shifted - xp.log(total(xp.exp(shifted), axis, keepdims=True)), x)
 
 
-def _log_softmax_back(g: Any, y: Any, axis: Any) -> Any:
-    g = widened(g)
-    return g - exp(widened(y)) * sum(g, axis=axis, keepdims=True)
+def _log_softmax_back(g: Any, x: Any, y: Any, axis: Any) -> Any:
+    if x.dtype.char == "e":  # in which y is rounded to a few hundredths, where it is large
+        g = widened(g)
+        y = log_softmax(widened(x), axis=axis)
+    return g - exp(y) * sum(g, axis=axis, keepdims=True)
 
 
 log_softmax.backward(x=_log_softmax_back)
