@@ -239,7 +239,8 @@ class Tensor(tape.Value):
         >>> Tensor.full((2,), 7.0).tolist()
         [7.0, 7.0]
         """
-        array = module_for(device).full(_shape((shape,), "full"), value, dtype_of(dtype or _from_numbers(value, None).dtype))
+        dtype = dtype_of(dtype or _from_numbers(value, None).dtype)
+        array = module_for(device).full(_shape((shape,), "full"), value, dtype)
         return _created(array, device, requires_grad)
 
     @staticmethod

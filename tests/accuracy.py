@@ -53,7 +53,8 @@ x = of_three(50_000, 3)
 case("softmax down 50,000 rows, gradient", "softmax", x, rng.standard_normal(x.shape), axis=0)
 case("log_softmax down 50,000 rows, gradient", "log_softmax", x, of_three(*x.shape), axis=0)
 case("logsumexp down 50,000 rows", "logsumexp", x, axis=0)
-case("gradients of a linear layer over 20,000 rows", "linear", of_three(20_000, 30), of_three(30, 8), of_three(20_000, 8))
+x, w, g = of_three(20_000, 30), of_three(30, 8), of_three(20_000, 8)
+case("gradients of a linear layer over 20,000 rows", "linear", x, w, g)
 case("batch normalization, gradient", "standardize", of_three(64, 100, 8), of_three(64, 100, 8), axes=(0, 1))
 case("layer normalization, gradient", "standardize", of_three(64, 300), of_three(64, 300), axes=(1,))
 for n, length, channels, taps, multiplier, stride, dilation in (
@@ -63,13 +64,13 @@ for n, length, channels, taps, multiplier, stride, dilation in (
     x, w = of_three(n, length, channels), rng.standard_normal((taps, channels, multiplier))
     steps = (length - dilation * (taps - 1) - 1) // stride + 1
     for layout in ("NLC", "NCL"):
-        for sign, g in (("random", rng.standard_normal), ("positive", of_three)):
-            cotangent = g((n, steps, channels * multiplier)) if sign == "random" else of_three(n, steps, channels * multiplier)
+        for sign in ("random", "positive"):
+            g = rng.standard_normal((n, steps, channels * multiplier)) + (3 if sign == "positive" else 0)
             swap = (lambda a: a) if layout == "NLC" else (lambda a: np.ascontiguousarray(a.swapaxes(1, 2)))
             case(
-                f"depthwise gradients, {layout}, N={n}, L={length:,}, C={channels}, K={taps}, M={multiplier}, s={stride}, "
-                f"d={dilation}, {sign}", "depthwise", swap(x), w, swap(cotangent), stride=stride, dilation=dilation,
-                layout=layout,
+                f"depthwise gradients, {layout}, N={n}, L={length:,}, C={channels}, K={taps}, M={multiplier}, "
+                f"s={stride}, d={dilation}, {sign}", "depthwise", swap(x), w, swap(g), stride=stride,
+                dilation=dilation, layout=layout,
             )
 tail = np.concatenate([-np.geomspace(0.01, 60, 400), np.geomspace(0.01, 60, 400)])
 for name in ("elu", "selu", "celu", "softplus", "log_sigmoid"):

@@ -377,7 +377,9 @@ for shape, several in [((2, 3), 1), ((2, 3), (1, 2)), ((2, 3), ((1, 2),)), ((2, 
     pads = {"widths": several, "value": 0.0}
     sample("pad", lambda x, widths, value: np.pad(x, widths) if x.ndim else x, normal(*shape), **pads)
 sample("concatenate", lambda *arrays, axis: np.concatenate(arrays, axis), normal(2, 3), normal(1, 2), axis=None)
-for a_shape, b_shape in [((0, 2, 3), (3,)), ((3,), (0, 3, 2)), ((2, 0, 4, 2, 3), (3,)), ((0,), (0, 3)), ((5, 0, 3), (3,))]:
+for a_shape, b_shape in [
+    ((0, 2, 3), (3,)), ((3,), (0, 3, 2)), ((2, 0, 4, 2, 3), (3,)), ((0,), (0, 3)), ((5, 0, 3), (3,)),
+]:
     sample("matmul", np.matmul, normal(*a_shape), normal(*b_shape))
 
 # Which arguments an op is linear in: groups of positions that are linear together, the others held.

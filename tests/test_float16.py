@@ -46,7 +46,10 @@ def distinct(*shape: int) -> np.ndarray:
     return np.where(normal(*shape) > 0, 1.0, -1.0) * rng.uniform(0.3, 2.0, shape)
 
 
-for shapes in [((MANY,), ()), ((MANY,), (1,)), ((1000, 100), (100,)), ((1000, 100), (1000, 1)), ((10, 1000, 10), (10, 1, 10))]:
+PAIRS = [
+    ((MANY,), ()), ((MANY,), (1,)), ((1000, 100), (100,)), ((1000, 100), (1000, 1)), ((10, 1000, 10), (10, 1, 10)),
+]
+for shapes in PAIRS:
     for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "power_base_grad",
                  "power_exponent_grad"):
         call(name, *(around_one(*shape) for shape in shapes))
@@ -185,8 +188,9 @@ def test_sums_go_on_beyond_2048(value: float) -> None:
     g = np.full((rows, 2), value, "float16")
     expected = np.float16(rows * float(np.float16(value)))
     b = Tensor(np.zeros(2, "float16"), requires_grad=True)
-    for total in (b + np.ones((rows, 2), "float16"), ops.broadcast_to(b, shape=(rows, 2)), b[None][np.zeros(rows, int)]):
-        assert grad(total, b, g).tolist() == [expected, expected]
+    often = b[None][np.zeros(rows, int)]
+    for y in (b + np.ones((rows, 2), "float16"), ops.broadcast_to(b, shape=(rows, 2)), often):
+        assert grad(y, b, g).tolist() == [expected, expected]
     assert ops.sum(g, axis=0).tolist() == [expected, expected]
     assert ops.scatter(g, index=np.zeros(rows, int), shape=(1, 2)).tolist() == [[expected, expected]]
 

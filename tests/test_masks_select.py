@@ -172,7 +172,7 @@ def test_selection_is_as_where(dtype: str, shapes: tuple[tuple[int, ...], ...]) 
 
 
 def test_powers_of_zero_to_second_order() -> None:
-    """d/da = b a^(b-1) and d/db = a^b log a, whose limits at 0 these are; a^b log a is 0 at a = 0 <= b by convention."""
+    """d/da = b a^(b-1) and d/db = a^b log a, with their limits at 0; the latter is 0 at a = 0 <= b by convention."""
     bases = np.zeros(5)
     exponents = np.array([0.0, 0.5, 1.0, 2.0, -1.0])
     a, b = Tensor(bases, requires_grad=True), Tensor(exponents, requires_grad=True)

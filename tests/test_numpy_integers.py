@@ -1,4 +1,4 @@
-"""NumPy's integers are as good as Python's wherever an axis or a length is meant, forward and backward, in ops and layers.
+"""NumPy's integers are as good as Python's wherever an axis or a length is meant, forward and backward, and in layers.
 
 Made from the samples of all ops: each Python integer among the attributes becomes one of NumPy.
 """
@@ -40,7 +40,12 @@ def pulled(sample: Sample, attributes: dict[str, Any]) -> tuple[Any, list[Any], 
     return y, first, grad(total, leaves) if total.node is not None else []
 
 
-WITH_INTEGERS = [s for s in SAMPLES if repr(of_numpy(tuple(s.attributes.values()), np.int64)) != repr(tuple(s.attributes.values()))]
+def has_integers(sample: Sample) -> bool:
+    given = tuple(sample.attributes.values())
+    return repr(of_numpy(given, np.int64)) != repr(given)
+
+
+WITH_INTEGERS = [sample for sample in SAMPLES if has_integers(sample)]
 
 
 @pytest.mark.parametrize("sample", WITH_INTEGERS, ids=str)
@@ -57,10 +62,10 @@ def test_ops_take_integers_of_numpy(sample: Sample) -> None:
 def test_most_ops_with_axes_are_among_them() -> None:
     names = {sample.op for sample in WITH_INTEGERS}
     assert names >= {
-        "sum", "mean", "max", "min", "logsumexp", "softmax", "log_softmax", "sparsemax", "argmax", "argmin", "concatenate",
-        "stack", "reshape", "transpose", "broadcast_to", "getitem", "scatter", "pad", "unfold", "fold", "max_pool1d",
-        "max_pool1d_scatter", "max_pool1d_gather", "depthwise_conv1d", "depthwise_conv1d_input_grad", "linear",
-        "depthwise_conv1d_kernel_grad", "linear_kernel_grad", "standardize", "standardize_grad",
+        "sum", "mean", "max", "min", "logsumexp", "softmax", "log_softmax", "sparsemax", "argmax", "argmin",
+        "concatenate", "stack", "reshape", "transpose", "broadcast_to", "getitem", "scatter", "pad", "unfold", "fold",
+        "max_pool1d", "max_pool1d_scatter", "max_pool1d_gather", "depthwise_conv1d", "depthwise_conv1d_input_grad",
+        "depthwise_conv1d_kernel_grad", "linear", "linear_kernel_grad", "standardize", "standardize_grad",
     }
 
 
@@ -133,7 +138,7 @@ def test_joining_along_an_axis_of_numpy() -> None:
     [
         (lambda x: x.squeeze(3), ValueError, r"^squeeze: axis must be from -2 to 1\. Received: axis=3$"),
         (lambda x: x.squeeze(-3), ValueError, r"^squeeze: axis must be from -2 to 1\. Received: axis=-3$"),
-        (lambda x: x.squeeze((0, -2)), ValueError, r"^squeeze: every axis must be named once\. Received: axis=\(0, -2\)$"),
+        (lambda x: x.squeeze((0, -2)), ValueError, r"^squeeze: every axis must be named once\. Received: axis=\(0, "),
         (lambda x: x.squeeze("0"), TypeError, r"^squeeze: axis must be an integer\. Received: axis='0'$"),
         (lambda x: x.sum().squeeze(0), ValueError, r"^squeeze: axis must be left out.*Received: axis=0$"),
         (lambda x: x.swapaxes(0, 5), ValueError, r"^swapaxes: axis must be from -2 to 1\. Received: axis=5$"),
@@ -146,24 +151,24 @@ def test_joining_along_an_axis_of_numpy() -> None:
         (lambda x: ops.sparsemax(x, axis=(0, 1)), TypeError, r"^sparsemax: axis must be an integer\. Received: axis="),
         (lambda x: ops.sparsemax(x, axis=2), ValueError, r"^sparsemax: axis must be from -2 to 1\. Received: axis=2"),
         (lambda x: ops.stack(x, x, axis=(0,)), TypeError, r"^stack: axis must be an integer\. Received: axis=\(0,\)$"),
-        (lambda x: ops.concatenate(x, axis="0"), TypeError, r"^concatenate: axis must be an integer\. Received: axis='0'$"),
-        (lambda x: x.sum(1.5), TypeError, r"^sum: axis must be an integer, a tuple of integers or None\. Received: axis=1.5$"),
+        (lambda x: ops.concatenate(x, axis="0"), TypeError, r"^concatenate: axis must be an integer\. Received: axis="),
+        (lambda x: x.sum(1.5), TypeError, r"^sum: axis must be an integer, a tuple.* or None\. Received: axis=1.5$"),
         (lambda x: x.mean((0, "1")), TypeError, r"^mean: axis must be .*\. Received: axis=\(0, '1'\)$"),
         (lambda x: x.max({0}), TypeError, r"^max: axis must be .*\. Received: axis=\{0\}$"),
         (lambda x: x.softmax("last"), TypeError, r"^softmax: axis must be .*Received: axis='last'$"),
         (lambda x: x.logsumexp(slice(2)), TypeError, r"^logsumexp: axis must be .*Received: axis=slice"),
         (lambda x: x.pad(-1), ValueError, r"^pad: widths must be one width.*Received: widths=-1$"),
-        (lambda x: x.pad(((1, 2), (3,))), ValueError, r"^pad: widths must be one width.*Received: widths=\(\(1, 2\), \(3,\)\)$"),
+        (lambda x: x.pad(((1, 2), (3,))), ValueError, r"^pad: widths must be one width.*Received: widths=\(\(1, 2"),
         (lambda x: x.pad((1, 2, 3)), ValueError, r"^pad: widths must be one width.*each of 2 axes.*Received: widths="),
         (lambda x: x.pad(0.5), ValueError, r"^pad: widths must be one width.*Received: widths=0.5$"),
         (lambda x: x.clip(Tensor(0.0), 1), TypeError, r"^clip: limits must be .*ops.maximum.*Received: minimum=Tensor"),
         (lambda x: x.clip(0, "1"), TypeError, r"^clip: limits must be .*Received: maximum='1'$"),
         (lambda x: ops.concatenate([x, x]), TypeError,
          r"^concatenate: arrays must be given one by one, as in concatenate\(a, b\).*Received: a list of 2 tensors$"),
-        (lambda x: ops.stack((x,)), TypeError, r"^stack: arrays must be given one by one.*Received: a tuple of 1 tensors$"),
+        (lambda x: ops.stack((x,)), TypeError, r"^stack: arrays must be given one by one.*Received: a tuple of 1"),
         (lambda x: ops.exp([x, x]), TypeError, r"^exp: .*ops\.stack.*Received: a list of 2 tensors$"),
-        (lambda x: ops.exp([[1.0], [1.0, 2.0]]), ValueError, r"^exp: a list must hold numbers, in rows of one length\."),
-        (lambda x: layers.Concatenate("last"), TypeError, r"`axis` argument must be an integer\. Received: axis='last'$"),
+        (lambda x: ops.exp([[1.0], [1.0, 2.0]]), ValueError, r"^exp: a list must hold numbers, in rows of one length"),
+        (lambda x: layers.Concatenate("last"), TypeError, r"`axis` argument must be an integer\. Received: axis="),
     ],
 )  # fmt: skip
 def test_what_is_no_axis_is_refused_in_a_sentence(f: Any, error: type[Exception], message: str) -> None:

@@ -83,7 +83,8 @@ def _product(a: Array, b: Array, added: Array | None, shape: tuple[int, ...], sp
 def linear_kernel_grad(x: Array, g: Array, axis: int) -> Array:
     """dw[c, f] = sum over all but ``axis`` of x[..., c] g[..., f]."""
     if x.dtype.char == "e" and type(x) is HostArray:  # the sums of the parts, too, are to be made in float32
-        return linear_kernel_grad(x.astype("float32"), g.astype("float32"), axis).astype(array_module(x).result_type(x, g))
+        dw = linear_kernel_grad(x.astype("float32"), g.astype("float32"), axis)
+        return dw.astype(array_module(x).result_type(x, g))
     channels, filters = x.shape[axis], g.shape[axis]
     work = x.size * filters / _SPEED
     if axis == -1:

@@ -1,8 +1,8 @@
 """Numbers selected by a mask, the others 0.
 
-They are selected, not multiplied: 0 times infinity would be NaN. NumPy's ``where`` takes a branch at each element, which
-a processor guesses wrong at every second one of a random mask; for many elements the bits of the numbers are kept by
-those of the mask instead, in a tenth of the time.
+They are selected, not multiplied: 0 times infinity would be NaN. NumPy's ``where`` takes a branch at each element,
+which a processor guesses wrong at every second one of a random mask; for many elements the bits of the numbers are kept
+by those of the mask instead, in a tenth of the time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def select(mask: Any, a: Any, b: Any) -> Array:
 
 
 def part(mask: Any, x: Array, inside: Array, outside: Array) -> None:
-    """Write x where the mask holds into ``inside`` and elsewhere into ``outside``, which may be x; 0 into the others."""
+    """Write x into ``inside`` where the mask holds and into ``outside``, which may be x, elsewhere; 0 into the rest."""
     xp = array_module(x)
     if type(x) is not HostArray or x.dtype.char not in _BITS or mask.size < _FEW:
         inside[...] = xp.where(mask, x, 0)

@@ -336,9 +336,10 @@ def checked_shape(shape: Any, who: str) -> Any:
     """
     if isinstance(shape, (list, tuple)) and shape and all(isinstance(part, (list, tuple)) for part in shape):
         return [checked_shape(part, who) for part in shape]
-    lengths = [n if n is None else as_integer(n) for n in shape] if isinstance(shape, (list, tuple)) else [-1]
-    if all(n is None or n >= 0 for n in lengths) and lengths.count(None) == shape.count(None):
-        return tuple(lengths)
+    if isinstance(shape, (list, tuple)):
+        lengths = [n if n is None else as_integer(n) for n in shape]
+        if all(m is None if n is None else m is not None and m >= 0 for n, m in zip(shape, lengths, strict=True)):
+            return tuple(lengths)
     raise ValueError(f"{who}: input_shape must be a tuple of integers and None. Received: input_shape={shape!r}")
 
 

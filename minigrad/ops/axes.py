@@ -31,7 +31,8 @@ def axes_of(who: str, axis: Any) -> Axis:
     try:
         return tuple([index(a) for a in axis]) if isinstance(axis, tuple) else index(axis)
     except TypeError:
-        raise TypeError(f"{who}: axis must be an integer, a tuple of integers or None. Received: axis={axis!r}") from None
+        must = "axis must be an integer, a tuple of integers or None"
+        raise TypeError(f"{who}: {must}. Received: axis={axis!r}") from None
 
 
 def axes_within(who: str, axis: Any, ndim: int) -> tuple[int, ...]:

@@ -57,8 +57,8 @@ def where(condition: Array, a: Array, b: Array) -> Array:
     """A where the condition holds, b elsewhere.
 
     Both are computed, and a gradient of 0 flows back into the one that was not taken. Where its derivative there is
-    infinite, as of sqrt(0), or NaN, as of log(-1), 0 times that is NaN, here as in other libraries. Choose first what is
-    computed with: ``where(x > 0, sqrt(where(x > 0, x, 1.0)), 0.0)``.
+    infinite, as of sqrt(0), or NaN, as of log(-1), 0 times that is NaN, here as in other libraries. Choose first what
+    is computed with: ``where(x > 0, sqrt(where(x > 0, x, 1.0)), 0.0)``.
 
     >>> from minigrad import Tensor, ops
     >>> x = Tensor([-1.0, 2.0])

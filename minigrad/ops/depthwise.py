@@ -11,6 +11,8 @@ Attributes, the same for all three: ``stride``, ``dilation``, ``padding`` = zero
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad.backend import Array
 from minigrad.kernels import depthwise
 from minigrad.kernels.geometry import Geometry, remembered

@@ -133,7 +133,8 @@ def _pairs(widths: Any, ndim: int) -> tuple[tuple[int, int], ...]:
         if given.size == 0 == ndim:
             return ()
         if given.dtype.kind in "iu" and not (given < 0).any():
-            return tuple((before, after) for before, after in array_module(given).broadcast_to(given, (ndim, 2)).tolist())
+            each = array_module(given).broadcast_to(given, (ndim, 2)).tolist()
+            return tuple((before, after) for before, after in each)
     except (TypeError, ValueError):  # of ragged lists, and of shapes that do not broadcast
         pass
     raise ValueError(

@@ -177,10 +177,10 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     >>> Tensor([0.0, 0.0]).softmax().tolist()
     [0.5, 0.5]
     """
-    axis = axes_of("softmax", axis)
+    axes = axes_of("softmax", axis)
     wide = widened(floating(x))
-    y = array_module(x).exp(wide - wide.real.max(axis=axis, keepdims=True))
-    y /= total(y, axis, keepdims=True)
+    y = array_module(x).exp(wide - wide.real.max(axis=axes, keepdims=True))
+    y /= total(y, axes, keepdims=True)
     return _as(y, x)
 
 
@@ -201,10 +201,10 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     [0.0, -1000.0]
     """
     xp = array_module(x)
-    axis = axes_of("log_softmax", axis)
+    axes = axes_of("log_softmax", axis)
     shifted = widened(floating(x))
-    shifted = shifted - shifted.real.max(axis=axis, keepdims=True)
-    return _as(shifted - xp.log(total(xp.exp(shifted), axis, keepdims=True)), x)
+    shifted = shifted - shifted.real.max(axis=axes, keepdims=True)
+    return _as(shifted - xp.log(total(xp.exp(shifted), axes, keepdims=True)), x)
 
 
 def _log_softmax_back(g: Any, x: Any, y: Any, axis: Any) -> Any:

@@ -20,7 +20,6 @@ from minigrad.ops.op import op
 from minigrad.ops.reduction import mean, widened
 
 
-
 def moments(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
     """The mean and the biased variance over axes, which are kept with length 1."""
     m = _mean(x, axes)
