@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from html import escape
-from typing import Any, NoReturn
+from operator import index
+from typing import Any, NoReturn, SupportsIndex
 
 from minigrad import ops, tape
 from minigrad.backend import (
@@ -19,6 +20,7 @@ from minigrad.backend import (
     move,
     to_host,
 )
+from minigrad.ops.axes import axes_within, axis_within
 from minigrad.random import drawn
 from minigrad.settings import floatx
 
@@ -221,12 +223,12 @@ class Tensor(tape.Value):
     @staticmethod
     def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
         """Zeros. Here as below the shape is given as ints or as one tuple, and the dtype is `floatx()` by default."""
-        return Tensor.full(_shape(shape), 0, dtype or floatx(), device, requires_grad)
+        return Tensor.full(_shape(shape, "zeros"), 0, dtype or floatx(), device, requires_grad)
 
     @staticmethod
     def ones(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
         """Ones."""
-        return Tensor.full(_shape(shape), 1, dtype or floatx(), device, requires_grad)
+        return Tensor.full(_shape(shape, "ones"), 1, dtype or floatx(), device, requires_grad)
 
     @staticmethod
     def full(
@@ -237,7 +239,8 @@ class Tensor(tape.Value):
         >>> Tensor.full((2,), 7.0).tolist()
         [7.0, 7.0]
         """
-        array = module_for(device).full(_shape((shape,)), value, dtype_of(dtype or _from_numbers(value, None).dtype))
+        dtype = dtype_of(dtype or _from_numbers(value, None).dtype)
+        array = module_for(device).full(_shape((shape,), "full"), value, dtype)
         return _created(array, device, requires_grad)
 
     @staticmethod
@@ -248,7 +251,8 @@ class Tensor(tape.Value):
         """Evenly spaced numbers from ``start`` (0 when only one is given) up to, without, ``stop``."""
         start, stop = (0, start) if stop is None else (start, stop)
         if dtype is None:
-            dtype = floatx() if any(isinstance(n, float) for n in (start, stop, step)) else "int64"
+            whole = all(isinstance(n, SupportsIndex) for n in (start, stop, step))
+            dtype = "int64" if whole else floatx()
         return _created(module_for(device).arange(start, stop, step, dtype=dtype), device, requires_grad)
 
     @staticmethod
@@ -263,7 +267,7 @@ class Tensor(tape.Value):
         *shape: Any, seed: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
     ) -> Tensor:
         """Standard normal numbers, drawn on the host from ``seed`` or from the stream of `set_random_seed`."""
-        lengths = _shape(shape)
+        lengths = _shape(shape, "randn")
         return _drawn(lambda stream: stream.standard_normal(lengths), seed, dtype, device, requires_grad)
 
     @staticmethod
@@ -272,7 +276,7 @@ class Tensor(tape.Value):
         requires_grad: bool = False,
     ) -> Tensor:
         """Numbers drawn evenly from [low, high), on the host, as in `randn`."""
-        lengths = _shape(shape)
+        lengths = _shape(shape, "uniform")
         return _drawn(lambda stream: stream.uniform(low, high, lengths), seed, dtype, device, requires_grad)
 
     # ------------------------------------------------------------------ operators
@@ -370,8 +374,8 @@ class Tensor(tape.Value):
         """`ops.relu`: max(x, 0)."""
         return ops.relu(self)
 
-    def clip(self, minimum: float, maximum: float) -> Tensor:
-        """`ops.clip`: held within [minimum, maximum]."""
+    def clip(self, minimum: Any = None, maximum: Any = None) -> Tensor:
+        """`ops.clip`: held within [minimum, maximum], numbers or arrays; None is no limit."""
         return ops.clip(self, minimum=minimum, maximum=maximum)
 
     def astype(self, dtype: Any) -> Tensor:
@@ -384,11 +388,11 @@ class Tensor(tape.Value):
 
     def reshape(self, *shape: Any) -> Tensor:
         """`ops.reshape`: the same elements in another shape, given as ints or as one tuple."""
-        return ops.reshape(self, shape=_shape(shape))
+        return ops.reshape(self, shape=_shape(shape, "reshape"))
 
     def transpose(self, *axes: Any) -> Tensor:
-        """`ops.transpose`: axes permuted, or all reversed when none are given."""
-        return ops.transpose(self, axes=_shape(axes) or None)
+        """`ops.transpose`: axes permuted, or all reversed when none are given, or None."""
+        return ops.transpose(self, axes=None if axes == (None,) else _shape(axes, "transpose", "axes") or None)
 
     def swapaxes(self, first: int, second: int) -> Tensor:
         """Two axes exchanged.
@@ -397,19 +401,20 @@ class Tensor(tape.Value):
         (2, 4, 3)
         """
         axes = list(range(self.ndim))
-        axes[first], axes[second] = axes[second], axes[first]
+        first, second = (axis_within("swapaxes", axis, self.ndim) for axis in (first, second))
+        axes[first], axes[second] = second, first
         return self.transpose(axes)
 
-    def expand_dims(self, axis: int) -> Tensor:
-        """A new axis of length 1 at ``axis`` of the result.
+    def expand_dims(self, axis: int | tuple[int, ...]) -> Tensor:
+        """A new axis of length 1 at ``axis`` of the result, or several.
 
         >>> Tensor.zeros(2, 3).expand_dims(-1).shape
         (2, 3, 1)
         """
-        if not -self.ndim - 1 <= axis <= self.ndim:
-            raise ValueError(f"expand_dims: axis must fit {self.ndim + 1} axes. Received: axis={axis}")
-        axis %= self.ndim + 1
-        return self.reshape(*self.shape[:axis], 1, *self.shape[axis:])
+        ndim = self.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1)
+        new = axes_within("expand_dims", axis, ndim)
+        lengths = iter(self.shape)
+        return self.reshape(tuple(1 if i in new else next(lengths) for i in range(ndim)))
 
     def squeeze(self, axis: int | tuple[int, ...] | None = None) -> Tensor:
         """Without axes of length 1: those named, or all.
@@ -417,8 +422,7 @@ class Tensor(tape.Value):
         >>> Tensor.zeros(1, 3, 1).squeeze(0).shape
         (3, 1)
         """
-        axes = range(self.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-        gone = [a % self.ndim for a in axes]
+        gone = range(self.ndim) if axis is None else axes_within("squeeze", axis, self.ndim)
         if axis is not None and any(self.shape[a] != 1 for a in gone):
             raise ValueError(f"squeeze: the axis must have length 1. Received: axis={axis}, shape={self.shape}")
         return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in gone or n != 1))
@@ -429,11 +433,10 @@ class Tensor(tape.Value):
 
     def broadcast_to(self, *shape: Any) -> Tensor:
         """`ops.broadcast_to`: repeated to a shape."""
-        return ops.broadcast_to(self, shape=_shape(shape))
+        return ops.broadcast_to(self, shape=_shape(shape, "broadcast_to"))
 
     def pad(self, widths: Any, value: float = 0.0) -> Tensor:
-        """`ops.pad`: (before, after) elements of ``value`` added to each axis."""
-        widths = tuple((int(before), int(after)) for before, after in widths)
+        """`ops.pad`: (before, after) elements of ``value`` added to each axis; one width or one pair is for all."""
         return ops.pad(self, widths=widths, value=value)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -450,8 +453,10 @@ class Tensor(tape.Value):
         >>> Tensor([1.0, 3.0]).var().item()
         1.0
         """
-        centered = self - self.mean(axis, keepdims=True)
-        return (centered * centered).mean(axis, keepdims)
+        wide = self.astype("float32") if self.dtype == "float16" else self  # squares leave its range early
+        centered = wide - wide.mean(axis, keepdims=True)
+        variance = (centered * centered).mean(axis, keepdims)
+        return variance if wide is self else variance.astype("float16")
 
     def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """`ops.max`: largest element over axes."""
@@ -512,14 +517,14 @@ def _drawn(draw: Callable[[Any], Array], seed: Any, dtype: Any, device: str, req
     return _created(array, device, requires_grad)
 
 
-def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """A shape or axes, given as ints or as one sequence of ints."""
-    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+def _shape(shape: tuple[Any, ...], who: str, name: str = "shape") -> tuple[int, ...]:
+    """A shape or axes, given as ints or as one sequence of ints, an array among them."""
+    if len(shape) == 1 and (isinstance(shape[0], (tuple, list)) or getattr(shape[0], "ndim", 0) == 1):
         shape = tuple(shape[0])
     try:
-        return tuple(n.__index__() for n in shape)
-    except AttributeError as error:
-        raise TypeError(f"shape: must be integers. Received: {shape!r}") from error
+        return tuple([index(n) for n in shape])
+    except TypeError as error:
+        raise TypeError(f"{who}: {name} must be integers. Received: {name}={shape!r}") from error
 
 
 def _axis(axis: Any) -> Any:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple
 
 from minigrad.backend import asarray, dtype_of, is_array
-from minigrad.config import snake_case
+from minigrad.config import as_integer, snake_case
 from minigrad.initializers import Initializer
 from minigrad.layers.holder import Holder
 from minigrad.layers.input_spec import InputSpec
@@ -336,8 +336,10 @@ def checked_shape(shape: Any, who: str) -> Any:
     """
     if isinstance(shape, (list, tuple)) and shape and all(isinstance(part, (list, tuple)) for part in shape):
         return [checked_shape(part, who) for part in shape]
-    if isinstance(shape, (list, tuple)) and all(n is None or (isinstance(n, int) and n >= 0) for n in shape):
-        return tuple(shape)
+    if isinstance(shape, (list, tuple)):
+        lengths = [n if n is None else as_integer(n) for n in shape]
+        if all(m is None if n is None else m is not None and m >= 0 for n, m in zip(shape, lengths, strict=True)):
+            return tuple(lengths)
     raise ValueError(f"{who}: input_shape must be a tuple of integers and None. Received: input_shape={shape!r}")
 
 

@@ -14,7 +14,7 @@ from functools import update_wrapper
 from typing import Any, NoReturn, overload
 
 from minigrad.backend import Array, array_types, asarray, describe, device_of, is_array
-from minigrad.kernels.product import sum_rows
+from minigrad.kernels.sums import rows, total
 from minigrad.tape import Node, births, new, recording, value_types
 
 _watcher: ContextVar[Any] = ContextVar("minigrad_watcher", default=None)
@@ -164,7 +164,7 @@ class Op:
                 if node is not None:
                     pattern += bit
             else:
-                arrays.append(asarray(x) if kind is list or kind is tuple else x)
+                arrays.append(self._array_of(x) if kind is list or kind is tuple else x)
                 parents.append(None)
             bit += bit
         try:
@@ -205,6 +205,20 @@ class Op:
         output.node = node
         return output
 
+    def _array_of(self, numbers: Any) -> Array:
+        """A list of numbers as an array."""
+        try:
+            return asarray(numbers)
+        except (TypeError, ValueError) as error:
+            tensors = any(type(x) in value_types for x in numbers)
+            must = "a list must hold numbers, in rows of one length"
+            if tensors and self.variadic:
+                must = f"arrays must be given one by one, as in {self.name}(a, b) or {self.name}(*arrays)"
+            elif tensors:
+                must = "a list must hold numbers; ops.stack(*tensors) makes one Tensor of several"
+            of = f" of {len(numbers)} {'tensors' if tensors else 'parts'}"
+            raise type(error)(f"{self.name}: {must}. Received: a {type(numbers).__name__}{of}") from error
+
     def _explain(self, error: Exception, arrays: list[Any]) -> NoReturn:
         """Raise again, saying who refused what; devices first, for they are the usual reason."""
         names = self.arguments[:-1] + [f"{self.arguments[-1]}[{i}]" for i in range(len(arrays))]
@@ -229,7 +243,7 @@ class Op:
         shape = parent.shape
         if gradient.shape != shape:
             if self.broadcasts and gradient.shape[1:] == shape:  # a bias, as most are
-                gradient = sum_rows(gradient)
+                gradient = rows(gradient)
             elif self.broadcasts and _broadcasts_to(shape, gradient.shape):
                 gradient = sum_to(gradient, shape)
             else:
@@ -288,6 +302,6 @@ def sum_to(array: Any, shape: tuple[int, ...]) -> Any:
     """Sum ``array`` (or value) over the axes that broadcasting from ``shape`` repeated."""
     extra = array.ndim - len(shape)
     if array.shape[extra:] == shape:
-        return array.sum(tuple(range(extra)))
+        return total(array, tuple(range(extra)))
     repeated = tuple(i for i, n in enumerate(array.shape) if i < extra or shape[i - extra] != n)
-    return array.sum(axis=repeated, keepdims=True).reshape(shape)
+    return total(array, repeated, keepdims=True).reshape(shape)

@@ -16,7 +16,7 @@ import numpy as np
 
 from minigrad.kernels import bands, parallel, toeplitz, windows
 from minigrad.kernels.geometry import Geometry
-from minigrad.kernels.product import sum_but
+from minigrad.kernels.sums import total
 from tests.benchmarks import timing
 
 TAPS = (3, 5, 7, 9, 11, 13, 17, 21, 25, 31, 39, 63, 87)
@@ -52,11 +52,11 @@ def parts() -> dict[str, tuple[timing.Step, float]]:
     random = np.random.default_rng(0)
     a, b = random.standard_normal((1024, 512), np.float32), random.standard_normal((512, 512), np.float32)
     c, rows = np.empty_like(a), random.standard_normal((16384, 64), np.float32)
-    timing.same("sum_but", ["sum"], [sum_but(rows, 1)], [rows.sum(0)])
+    timing.same("total", ["sum"], [total(rows, 0)], [rows.sum(0)])
     return {
         "product (1024, 512) (512, 512)": (lambda: np.matmul(a, b, out=c), a.size * 512),
         "sum over rows of (16384, 64)": (lambda: rows.sum(0), rows.size),
-        "the same, as a product with ones": (lambda: sum_but(rows, 1), rows.size),
+        "the same, as a product with ones": (lambda: total(rows, 0), rows.size),
         "a second thread woken for nothing": (lambda: parallel.over(lambda part: None, 2, 1e6), 0),
     }
 
