@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
+from sys import getrefcount
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -223,6 +224,8 @@ def to_host(array: Array) -> Any:
 def asarray(value: Any, dtype: Any = None, like: Array | None = None) -> Array:
     """``value`` as an array on the device of ``like`` (the CPU when there is none), copied only if it must be."""
     if is_array(value):
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError("array: a mask would be lost; give .filled(value) or .data. Received: a masked array")
         value = value if type(value) in array_types else np.asarray(value)
         return value if dtype is None or value.dtype == dtype else value.astype(dtype)
     array = np.asarray(value, dtype)
@@ -234,6 +237,33 @@ def asarray(value: Any, dtype: Any = None, like: Array | None = None) -> Array:
 def filled_like(array: Array, value: float) -> Array:
     """An array of the shape, dtype and device of ``array``, filled with ``value``."""
     return array_module(array).full_like(array, value)
+
+
+def _holders(array: Array) -> tuple[int, int]:
+    """How many references there are to an array, and to the one that it is a view of."""
+    base = array.base
+    return getrefcount(array), getrefcount(base)
+
+
+def _alone() -> tuple[int, int]:
+    """What `_holders` says of a view that one variable holds."""
+    view = np.zeros(1)[:]
+    return _holders(view)
+
+
+_HELD, _VIEWED = _alone()
+
+
+def unshared(array: Array) -> bool:
+    """Whether the caller's one variable holds ``array``, and nobody else holds it or shares its memory.
+
+    References are counted, as CPython does; where nobody counts them the answer is no.
+    """
+    base = array.base
+    if getrefcount(array) > _HELD or base is None:
+        return base is None and getrefcount(array) <= _HELD
+    owns_all = type(base) in array_types and base.base is None and base.size == array.size
+    return owns_all and getrefcount(base) <= _VIEWED and getattr(array.flags, "writeable", True)
 
 
 def dtype_of(name: Any) -> Any:
@@ -249,7 +279,7 @@ def dtype_of(name: Any) -> Any:
 
 
 def is_inexact(dtype: Any) -> bool:
-    """Whether ``dtype`` can carry a gradient: floating or complex."""
+    """Whether ``dtype`` is floating or complex."""
     return dtype_of(dtype).kind in "fc"
 
 

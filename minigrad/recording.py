@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from minigrad.backend import Array, array_types, device_of, on_gpu
+from minigrad.backend import Array, array_types, device_of, is_array, on_gpu
 from minigrad.ops.op import Op
 from minigrad.optimizers.joint import Joint, joined
 from minigrad.replay import HostLog
@@ -149,6 +149,8 @@ class Recording(HostLog):
         """Run an op, and note the variables and gradients it could reach, and what it reads beside."""
         for x in inputs:
             if not isinstance(x, Tensor):
+                if is_array(x):
+                    self.keeps(x)
                 continue
             if isinstance(x, Variable):
                 self.reads(x)

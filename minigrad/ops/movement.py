@@ -10,6 +10,7 @@ from typing import Any
 
 from minigrad.backend import Array, array_module, asarray
 from minigrad.ops.op import op, sum_to
+from minigrad.tape import Value
 
 
 @op
@@ -67,7 +68,7 @@ def getitem(x: Array, *, index: Any) -> Array:
     >>> Tensor([1.0, 2.0, 3.0])[1:].tolist()
     [2.0, 3.0]
     """
-    return x[index]
+    return x[plain(index)]
 
 
 @op
@@ -79,12 +80,20 @@ def scatter(g: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
     [3.0, 0.0, 0.0]
     """
     xp = array_module(g)
+    index = plain(index)
     x = xp.zeros(shape, g.dtype)
     if _is_basic(index):
         x[index] = g
     else:
         xp.add.at(x, index, g)
     return x
+
+
+def plain(index: Any) -> Any:
+    """An index with the arrays of Tensors in place of the Tensors, which a tape keeps without a copy."""
+    if isinstance(index, tuple):
+        return tuple([plain(part) for part in index])
+    return index.data if isinstance(index, Value) else index
 
 
 def _is_basic(index: Any) -> bool:
