@@ -147,9 +147,10 @@ class Recording(HostLog):
 
     def watch(self, op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
         """Run an op, and note the variables and gradients it could reach, and what it reads beside."""
+        in_a_rule = not any(isinstance(x, Tensor) for x in inputs)  # its arrays are those of the tape
         for x in inputs:
             if not isinstance(x, Tensor):
-                if is_array(x):
+                if is_array(x) and not in_a_rule:
                     self.keeps(x)
                 continue
             if isinstance(x, Variable):
@@ -185,7 +186,7 @@ class Recording(HostLog):
     def _put_back_gradients(self) -> None:
         for leaf, gradient in self._gradients.items():
             if leaf.grad is not gradient:
-                leaf.grad = gradient
+                leaf.node.gradient = gradient  # type: ignore[union-attr]  # itself, where the setter would copy
 
     def _add(self, home: Home) -> None:
         home.settle()

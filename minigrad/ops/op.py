@@ -171,10 +171,11 @@ class Op:
                 if node is not None:
                     pattern += bit
             else:
-                if kind not in _FIXED:
+                if kind is list or kind is tuple:
+                    x = asarray(x)
+                elif kind not in _FIXED:
                     foreign = True
-                    if kind is list or kind is tuple or is_array(x):
-                        x = asarray(x)
+                    x = asarray(x) if is_array(x) else x
                 arrays.append(x)
                 parents.append(None)
             bit += bit
