@@ -245,13 +245,13 @@ def _holders(array: Array) -> tuple[int, int]:
     return getrefcount(array), getrefcount(base)
 
 
-def _alone() -> tuple[int, int]:
-    """What `_holders` says of a view that one variable holds."""
+def _alone() -> tuple[int, int, int]:
+    """What getrefcount says of an array that one variable holds; what `_holders` says then."""
     view = np.zeros(1)[:]
-    return _holders(view)
+    return getrefcount(view), *_holders(view)
 
 
-_HELD, _VIEWED = _alone()
+ALONE, _HELD, _VIEWED = _alone()
 
 
 def unshared(array: Array) -> bool:
@@ -260,10 +260,11 @@ def unshared(array: Array) -> bool:
     References are counted, as CPython does; where nobody counts them the answer is no.
     """
     base = array.base
-    if getrefcount(array) > _HELD or base is None:
-        return base is None and getrefcount(array) <= _HELD
-    owns_all = type(base) in array_types and base.base is None and base.size == array.size
-    return owns_all and getrefcount(base) <= _VIEWED and getattr(array.flags, "writeable", True)
+    if base is None:
+        return getrefcount(array) <= _HELD
+    all_of_it = type(base) in array_types and base.base is None and base.size == array.size
+    alone = all_of_it and getrefcount(array) <= _HELD and getrefcount(base) <= _VIEWED
+    return alone and getattr(array.flags, "writeable", True)
 
 
 def dtype_of(name: Any) -> Any:

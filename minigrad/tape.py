@@ -18,9 +18,10 @@ import itertools
 import threading
 from collections.abc import Sequence
 from operator import attrgetter
+from sys import getrefcount
 from typing import Any, ClassVar, NoReturn
 
-from minigrad.backend import Array, array_types, asarray, capturing, describe, device_of, filled_like, unshared
+from minigrad.backend import ALONE, Array, array_types, asarray, capturing, describe, device_of, filled_like, unshared
 from minigrad.grad_mode import no_grad as no_grad
 from minigrad.grad_mode import recorded as recorded
 from minigrad.grad_mode import recording as recording
@@ -257,7 +258,7 @@ def backward(output: Value, gradient: Any = None) -> None:
         _walk(tape, gradients, None, {}, False, output)
     finally:
         recording.reset(token)
-    tensor = output._output
+    family = output.family
     del seed
     with _adding:
         while gradients:  # all but leaves was popped
@@ -265,9 +266,12 @@ def backward(output: Value, gradient: Any = None) -> None:
             leaf, g = gradients.popitem()
             if leaf.gradient is not None:
                 g = leaf.gradient.data + g
-            elif not unshared(g):  # the one given, that of another leaf, a view
-                g = g.copy()
-            leaf.gradient = tensor(g if type(g) in array_types else asarray(g), None)
+            elif (getrefcount(g) > ALONE or g.base is not None) and not unshared(g):
+                g = g.copy()  # it is the one given, or that of another leaf, or a view
+            tensor: Any = new(family)  # as _output does; a call less for every leaf
+            tensor.data = g if type(g) in array_types else asarray(g)
+            tensor.node = None
+            leaf.gradient = tensor
 
 
 def _walk(

@@ -62,7 +62,7 @@ class Plan:
         self.extra = tuple([source for source in sources if isinstance(source, tuple)])
         index = {source: i for i, source in enumerate((*self.keep, *self.extra))}
         self.rules = [
-            (i, rule if op.ours else partial(_not_lent, rule), [index.get(source, -1) for source in given])
+            (i, partial(_not_lent, rule) if op.theirs else rule, [index.get(source, -1) for source in given])
             for i, rule, given in asked
         ]
 
@@ -89,9 +89,9 @@ class Op:
         self.rules: dict[str, Callable[..., Any] | None] = {}
         self.asks: dict[Callable[..., Any], list[str]] = {}
         self._plans: dict[int, Plan] = {}
-        self.ours = compute.__module__.startswith("minigrad.")
+        self.theirs = not compute.__module__.startswith("minigrad.")
         known = Op.registry.get(self.name)
-        if known is not None and known.ours:
+        if known is not None and not known.theirs:
             raise ValueError(f"op: the name of one of minigrad's own ops must not be used. Received: {self.name!r}")
         Op.registry[self.name] = self
 
@@ -187,9 +187,9 @@ class Op:
             return y
         if type(y) not in array_types:
             y = asarray(y)
-        lent = not self.ours and not unshared(y)  # an op of somebody else's may keep it, and fill it again
-        if (foreign or lent) and self._must_copy(y, lent, inputs, arrays):
-            y = y.copy()
+        if foreign or self.theirs:
+            lent = self.theirs and not unshared(y)  # an op of somebody else's may keep it, and fill it again
+            y = y.copy() if self._must_copy(y, lent, inputs, arrays) else y
         if not pattern or not recording.get():
             return value._output(y, None)
         pattern += bit  # tells apart calls with more or fewer inputs
