@@ -115,6 +115,12 @@ class Value:
         output.node = node
         return output
 
+    def __setstate__(self, state: Any) -> None:
+        for name, part in state[1].items():
+            setattr(self, name, part)
+        if self.data.base is not None:  # a buffer that whoever unpickles may share with others
+            self.data = self.data.copy()
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes."""
