@@ -141,11 +141,7 @@ def _tape(output: Node | Leaf) -> list[Node]:
     while stack:
         node: Any = stack.pop()
         if node.saved is None:
-            raise RuntimeError(
-                "backward: the tape must not have been used by backward() before, which lets it go. Compute the "
-                "output again, or ask minigrad.grad(), which keeps it. "
-                f"Received: a value made by {node.op.name}"
-            )
+            _refuse_let_go(node)
         for parent in node.parents:
             if type(parent) is Node:
                 if parent not in seen:
@@ -157,6 +153,13 @@ def _tape(output: Node | Leaf) -> list[Node]:
                     f"Received: an argument of {node.op.name} of shape {parent.shape} that was assigned since"
                 )
     return sorted(seen, key=_by_birth, reverse=True)  # type: ignore[arg-type]
+
+
+def _refuse_let_go(node: Node) -> NoReturn:
+    raise RuntimeError(
+        "backward: the tape must not have been used by backward() before, which lets it go. Compute the output again, "
+        f"or ask minigrad.grad(), which keeps it. Received: a value made by {node.op.name}"
+    )
 
 
 def _seed(output: Value, gradient: Any, who: str) -> Any:
@@ -296,7 +299,11 @@ def _walk(
         if needed is not None and node in found:
             found[node] = g
         parents = node.parents
-        saved: Any = saved_values(node, value) if create_graph else node.saved
+        saved: Any = node.saved
+        if saved is None:
+            _refuse_let_go(node)  # by another thread, meanwhile
+        if create_graph:
+            saved = saved_values(node, saved, value)
         for position, rule, sources in node.plan.rules:
             parent = parents[position]
             if needed is not None and parent not in needed:
@@ -320,12 +327,11 @@ def _walk(
             node.parents = ()
 
 
-def saved_values(node: Node, value: Value) -> list[Any]:
+def saved_values(node: Node, saved: list[Any], value: Value) -> list[Any]:
     """What a node saved, as values with their history, so that its rules are themselves recorded."""
     nodes = [*node.parents, node]
-    assert node.saved is not None
     arrays = [
         array if nodes[i] is None and type(array) not in array_types else value._output(array, nodes[i])
-        for i, array in zip(node.plan.keep, node.saved, strict=False)
+        for i, array in zip(node.plan.keep, saved, strict=False)
     ]
-    return arrays + node.saved[len(arrays) :]
+    return arrays + saved[len(arrays) :]

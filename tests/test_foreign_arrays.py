@@ -1,4 +1,4 @@
-"""A tape holds values that nobody else can change: arrays, lists and buffers of others are written to behind its back."""
+"""A tape holds values that nobody else can change: here others write to their arrays, lists and buffers."""
 
 from __future__ import annotations
 

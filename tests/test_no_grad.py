@@ -157,9 +157,9 @@ def test_generator_functions() -> None:
     with pytest.raises(StopIteration, match="done"):
         generator.send(None)
     assert log == [False]
+    again = echo(1)
+    next(again)
     with pytest.raises(ZeroDivisionError):
-        again = echo(1)
-        next(again)
         again.throw(ZeroDivisionError())
     closed = echo(1)
     next(closed)

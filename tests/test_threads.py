@@ -69,6 +69,26 @@ def test_the_first_gradients_of_threads_are_added_too(hurried: None) -> None:
         assert (w.grad.numpy() == 28.0).all()
 
 
+def test_a_tape_that_two_threads_walk_at_once_is_refused_by_one(hurried: None) -> None:
+    w = Tensor(np.ones(3), requires_grad=True)
+    for _ in range(200):
+        w.grad, refused = None, []
+        y = w
+        for _ in range(20):
+            y = y * w
+        loss = y.sum()
+
+        def work(i: int, loss: Tensor = loss, refused: list[str] = refused) -> None:
+            try:
+                loss.backward()
+            except RuntimeError as error:
+                refused.append(str(error))
+
+        side_by_side(2, work)
+        assert all("the tape must not have been used by backward() before" in message for message in refused)
+        assert w.grad is None or w.grad.tolist() in ([21.0] * 3, [42.0] * 3)
+
+
 def test_one_no_grad_for_many_threads(hurried: None) -> None:
     x, quiet = Tensor([1.0], requires_grad=True), no_grad()
 
@@ -108,10 +128,15 @@ def test_ctrl_c_leaves_blas_its_threads(at: str, monkeypatch: pytest.MonkeyPatch
     other.interrupted = True
     parallel._blas._libraries = [(library, 0), (other, 0)]
     library.interrupted = at == "coming out"
-    with pytest.raises(KeyboardInterrupt), parallel.blas_held():
-        assert at == "coming out"
-        assert library.threads == 1
-        library.interrupted = False
+
+    def held() -> None:
+        with parallel.blas_held():
+            assert at == "coming out"
+            assert library.threads == 1
+            library.interrupted = False
+
+    with pytest.raises(KeyboardInterrupt):
+        held()
     with parallel.blas_held():
         assert library.threads == 1
         with parallel.blas_held():

@@ -328,6 +328,8 @@ def kept(value: Any) -> Any:
             return value
         parts = [kept(part) for part in value]
         return parts if isinstance(value, list) else tuple(parts)
+    if isinstance(value, dict):
+        return {name: kept(part) for name, part in value.items()}
     if isinstance(value, Value):
         return value._output(value.data, None)  # a variable may be assigned
     return value.copy() if is_array(value) else value
