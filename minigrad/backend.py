@@ -32,6 +32,7 @@ class ArrayModule(NamedTuple):
 
 _by_device: dict[str, ArrayModule] = {}
 _by_type: dict[type, ArrayModule] = {}
+number_types = {bool, int, float, complex, *(t for t in np.sctypeDict.values() if issubclass(t, (np.number, np.bool_)))}
 array_types: dict[type, Any] = {}  # the array types proper, numpy.ndarray and cupy.ndarray, and their modules
 
 

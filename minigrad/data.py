@@ -40,7 +40,7 @@ def batches(
     """The batches of one epoch, each a tuple of what was given: (x,), (x, y) or (x, y, sample_weight).
 
     The order depends on ``seed`` and ``epoch`` alone, so an epoch can be repeated, and taken up at any batch. The last
-    batch holds what remains.
+    batch holds what remains. Rows of arrays are copied.
 
     Args:
         x: an array or a Tensor of shape (N, ...), or a list or tuple of such; y and sample_weight of the same N.

@@ -13,11 +13,11 @@ from contextvars import ContextVar
 from functools import partial, update_wrapper
 from typing import Any, NoReturn, overload
 
-from minigrad.backend import Array, array_types, asarray, describe, device_of, is_array, unshared
+from minigrad.backend import Array, array_types, asarray, describe, device_of, is_array, number_types, unshared
 from minigrad.kernels.product import sum_rows
 from minigrad.tape import Node, Value, births, new, recording, value_types
 
-_FIXED = {bool, int, float, complex, str, slice, type(None), type(Ellipsis)}  # what nobody can change
+_FIXED = number_types | {str, slice, type(None), type(Ellipsis)}  # what nobody can change
 
 _watcher: ContextVar[Any] = ContextVar("minigrad_watcher", default=None)
 _watchers = 0  # how many there are in all threads: asked first at every call, since a global costs next to nothing
