@@ -235,6 +235,14 @@ def asarray(value: Any, dtype: Any = None, like: Array | None = None) -> Array:
     return array if like is None else _module_of(like).from_host(array)
 
 
+def undisguised(value: Any) -> Any:
+    """The array that a subclass of NumPy's, or an object of another library on the host, stands for; else itself."""
+    kind = type(value)
+    if kind in array_types or not hasattr(value, "__array__") or kind.__module__.partition(".")[0] == "cupy":
+        return value
+    return asarray(value)
+
+
 def filled_like(array: Array, value: float) -> Array:
     """An array of the shape, dtype and device of ``array``, filled with ``value``."""
     return array_module(array).full_like(array, value)

@@ -18,6 +18,7 @@ from minigrad.backend import (
     module_for,
     move,
     to_host,
+    undisguised,
 )
 from minigrad.random import drawn
 from minigrad.settings import floatx
@@ -53,7 +54,7 @@ class Tensor(tape.Value):
     ) -> None:
         if isinstance(data, tape.Value):
             data = data.data
-        if is_array(data):
+        if is_array(data := undisguised(data)):
             array = asarray(data)
             if (recording := capturing.get()) is not None:
                 recording.keeps(array)
@@ -514,8 +515,8 @@ def _from_numbers(data: Any, dtype: Any) -> Array:
         )
     array = asarray(data, None if dtype is None else dtype_of(dtype))
     if dtype is None and array.dtype.kind == "f" and not _holds_array(data):
-        array = array.astype(floatx())
-    return array
+        return array.astype(floatx())
+    return array if array.base is None else array.copy()  # of a buffer
 
 
 def _holds_array(data: Any) -> bool:

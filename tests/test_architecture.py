@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minigrad"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LONGEST = 400
-LONGER = {"tensor.py": 550}  # NumPy's operators at one line each
+LONGER = {"tensor.py": 560}  # NumPy's operators at one line each
 
 # The floor of each file or folder; a file imports from its own floor and those below.
 FLOORS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -265,6 +266,62 @@ def test_a_masked_array_is_refused() -> None:
     for use in (lambda: Tensor(masked), lambda: Tensor([1.0, 2.0]) * masked):
         with pytest.raises(TypeError, match=r"array: a mask would be lost; give .filled\(value\) or .data"):
             use()
+
+
+class Stranger:
+    """An array of a library that minigrad does not know."""
+
+    def __init__(self, *numbers: Any) -> None:
+        self.array = np.array(numbers)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.array
+
+
+def test_arrays_of_other_libraries() -> None:
+    x = Tensor(np.ones(3), requires_grad=True)
+    factor, index = Stranger(1.0, 2.0, 3.0), Stranger(0, 2)
+    y, z = (x * factor).sum(), x[index].sum()
+    factor.array[:], index.array[:] = 9.0, 1
+    assert grad(y, x).tolist() == [1.0, 2.0, 3.0]
+    assert grad(z, x).tolist() == [1.0, 0.0, 1.0]
+    numbers = array("l", [0, 2])
+    y = x[numbers].sum()
+    numbers[0] = 1
+    assert grad(y, x).tolist() == [1.0, 0.0, 1.0]
+    numbers = array("l", [5, 6])
+    for given in (Stranger(5, 6), Stranger(5.5, 6.5), numbers):
+        made = Tensor(given)
+        assert made.dtype == np.asarray(given).dtype
+        before = made.tolist()
+        np.asarray(given)[:] = 0
+        assert made.tolist() == before
+
+
+def test_labels_and_targets_of_other_libraries() -> None:
+    scores = Tensor(np.eye(3), requires_grad=True)
+
+    @losses.loss.loss_function(labels=True)
+    def picked(y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return (y_pred * y_true.expand_dims(-1)).sum(-1)
+
+    for labels in (Stranger(0, 1, 2), np.array([0, 1, 2])):
+        loss = picked(labels, scores).sum()
+        np.asarray(labels)[:] = 9
+        assert grad(loss, scores).numpy()[:, 0].tolist() == [0.0, 1.0, 2.0]
+    del losses.loss.functions["picked"]
+
+
+def test_attributes_of_an_op_of_ones_own(made: Any) -> None:
+    @made
+    def weighed(x: Any, *, options: Any) -> Any:
+        return x * options["by"][0]
+
+    weighed.backward(x=lambda g, options: g * options["by"][0])
+    x, options = Tensor(np.ones(2), requires_grad=True), {"by": [np.array([2.0, 3.0])]}
+    y = weighed(x, options=options).sum()
+    options["by"][0] *= 5
+    assert grad(y, x).tolist() == [2.0, 3.0]
 
 
 def test_memory_mapped_arrays(tmp_path: Any) -> None:

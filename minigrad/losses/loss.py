@@ -85,7 +85,7 @@ def _integers(labels: Any, like: Tensor) -> Tensor:
             whole = array_module(given).where(fits, whole, NO_CLASS)
         elif not fits.all():
             raise ValueError(f"labels: must be integers. Received: {given.dtype} with fractions")
-    return Tensor._output(whole.copy() if whole is labels else whole, None)
+    return Tensor._output(whole if whole is not given or isinstance(labels, Tensor) else whole.copy(), None)
 
 
 # ---------------------------------------------------------------------- the class

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from functools import partial, update_wrapper
 from typing import Any, NoReturn, overload
 
-from minigrad.backend import Array, array_types, asarray, describe, device_of, is_array, number_types, unshared
+from minigrad.backend import (
+    Array,
+    array_types,
+    asarray,
+    describe,
+    device_of,
+    is_array,
+    number_types,
+    undisguised,
+    unshared,
+)
 from minigrad.kernels.product import sum_rows
 from minigrad.tape import Node, Value, births, new, recording, value_types
 
@@ -175,7 +186,7 @@ class Op:
                     x = asarray(x)
                 elif kind not in _FIXED:
                     foreign = True
-                    x = asarray(x) if is_array(x) else x
+                    x = undisguised(x)
                 arrays.append(x)
                 parents.append(None)
             bit += bit
@@ -332,7 +343,8 @@ def kept(value: Any) -> Any:
         return {name: kept(part) for name, part in value.items()}
     if isinstance(value, Value):
         return value._output(value.data, None)  # a variable may be assigned
-    return value.copy() if is_array(value) else value
+    value = undisguised(value)
+    return copy(value) if is_array(value) or isinstance(value, MutableSequence) else value
 
 
 def _not_lent(rule: Callable[..., Any], g: Any, *given: Any) -> Any:
