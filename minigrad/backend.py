@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
+from sys import getrefcount
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ class ArrayModule(NamedTuple):
 
 _by_device: dict[str, ArrayModule] = {}
 _by_type: dict[type, ArrayModule] = {}
+number_types = {bool, int, float, complex, *(t for t in np.sctypeDict.values() if issubclass(t, (np.number, np.bool_)))}
 array_types: dict[type, Any] = {}  # the array types proper, numpy.ndarray and cupy.ndarray, and their modules
 
 
@@ -226,6 +228,8 @@ def to_host(array: Array) -> Any:
 def asarray(value: Any, dtype: Any = None, like: Array | None = None) -> Array:
     """``value`` as an array on the device of ``like`` (the CPU when there is none), copied only if it must be."""
     if is_array(value):
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError("array: a mask would be lost; give .filled(value) or .data. Received: a masked array")
         value = value if type(value) in array_types else np.asarray(value)
         return value if dtype is None or value.dtype == dtype else value.astype(dtype)
     array = np.asarray(value, dtype)
@@ -234,9 +238,45 @@ def asarray(value: Any, dtype: Any = None, like: Array | None = None) -> Array:
     return array if like is None else _module_of(like).from_host(array)
 
 
+def undisguised(value: Any) -> Any:
+    """The array that a subclass of NumPy's, or an object of another library on the host, stands for; else itself."""
+    kind = type(value)
+    if kind in array_types or not hasattr(value, "__array__") or kind.__module__.partition(".")[0] == "cupy":
+        return value
+    return asarray(value)
+
+
 def filled_like(array: Array, value: float) -> Array:
     """An array of the shape, dtype and device of ``array``, filled with ``value``."""
     return array_module(array).full_like(array, value)
+
+
+def _holders(array: Array) -> tuple[int, int]:
+    """How many references there are to an array, and to the one that it is a view of."""
+    base = array.base
+    return getrefcount(array), getrefcount(base)
+
+
+def _alone() -> tuple[int, int, int]:
+    """What getrefcount says of an array that one variable holds; what `_holders` says then."""
+    view = np.zeros(1)[:]
+    return getrefcount(view), *_holders(view)
+
+
+ALONE, _HELD, _VIEWED = _alone()
+
+
+def unshared(array: Array) -> bool:
+    """Whether the caller's one variable holds ``array``, and nobody else holds it or shares its memory.
+
+    References are counted, as CPython does; where nobody counts them the answer is no.
+    """
+    base = array.base
+    if base is None:
+        return getrefcount(array) <= _HELD
+    all_of_it = type(base) in array_types and base.base is None and base.size == array.size
+    alone = all_of_it and getrefcount(array) <= _HELD and getrefcount(base) <= _VIEWED
+    return alone and getattr(array.flags, "writeable", True)
 
 
 def dtype_of(name: Any) -> Any:
@@ -252,7 +292,7 @@ def dtype_of(name: Any) -> Any:
 
 
 def is_inexact(dtype: Any) -> bool:
-    """Whether ``dtype`` can carry a gradient: floating or complex."""
+    """Whether ``dtype`` is floating or complex."""
     return dtype_of(dtype).kind in "fc"
 
 

@@ -11,14 +11,15 @@ from minigrad import ops, tape
 from minigrad.backend import (
     Array,
     asarray,
+    capturing,
     device_of,
     dtype_of,
     format_array,
     is_array,
-    is_inexact,
     module_for,
     move,
     to_host,
+    undisguised,
 )
 from minigrad.ops.axes import axes_within, axis_within
 from minigrad.random import drawn
@@ -28,15 +29,17 @@ from minigrad.settings import floatx
 class Tensor(tape.Value):
     """An array of numbers that remembers how it was made.
 
+    ``data`` is the array itself, for reading: see `minigrad.tape.Value`.
+
     Args:
         data: numbers, nested lists of numbers, an array or a Tensor. It is copied. Python floats become
             `floatx()` (float32), integers int64, booleans bool; arrays keep their dtype.
         dtype: another dtype.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; the device of ``data`` by default.
-        requires_grad: whether gradients reach ``.grad``; only floating and complex tensors can.
+        requires_grad: whether gradients reach ``.grad``; only floating tensors can.
 
     Raises:
-        TypeError: data that are no numbers; ``requires_grad`` of an integer tensor.
+        TypeError: data that are no numbers; ``requires_grad`` of a tensor of integers or complex numbers.
 
     >>> x = Tensor([[1.0, 2.0]], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -44,7 +47,7 @@ class Tensor(tape.Value):
     [[2.0, 4.0]]
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_frozen")  # the latter is the leaf of a tensor that requires gradients no more
     __array_ufunc__ = None  # a NumPy array on the left of an operator leaves the work to Tensor
     __hash__ = object.__hash__
 
@@ -53,8 +56,10 @@ class Tensor(tape.Value):
     ) -> None:
         if isinstance(data, tape.Value):
             data = data.data
-        if is_array(data):
+        if is_array(data := undisguised(data)):
             array = asarray(data)
+            if (recording := capturing.get()) is not None:
+                recording.keeps(array)
             array = array.astype(dtype_of(dtype) if dtype is not None else array.dtype)  # a copy
         else:
             array = _from_numbers(data, dtype)
@@ -98,10 +103,13 @@ class Tensor(tape.Value):
                 "requires_grad: must be set on a leaf, which no op made; detach() gives one. "
                 f"Received: a tensor made by {self.node.op.name}"
             )
-        if required and not is_inexact(self.dtype):
+        if required and self.dtype.kind != "f":
             raise TypeError(f"requires_grad: the dtype must be floating. Received: dtype={self.dtype}")
-        if required != self.requires_grad:
-            self.node = tape.Leaf(self.shape, self.dtype, getattr(self, "path", "")) if required else None
+        if required and self.node is None:
+            frozen = getattr(self, "_frozen", None)  # for which tapes recorded before may still have gradients
+            self.node = frozen or tape.Leaf(self.shape, self.dtype, getattr(self, "path", ""))
+        elif not required and self.node is not None:
+            self._frozen, self.node = self.node, None
 
     @property
     def grad(self) -> Tensor | None:
@@ -112,8 +120,13 @@ class Tensor(tape.Value):
     def grad(self, gradient: Tensor | None) -> None:
         if type(self.node) is not tape.Leaf:
             raise RuntimeError("grad: must be set on a leaf that requires gradients. Received: another tensor")
-        if gradient is not None and (not isinstance(gradient, Tensor) or gradient.shape != self.shape):
-            raise ValueError(f"grad: must be None or a Tensor of shape {self.shape}. Received: grad={gradient!r}")
+        if gradient is not None:
+            if not isinstance(gradient, Tensor) or gradient.shape != self.shape or gradient.device != self.device:
+                raise ValueError(
+                    f"grad: must be None or a Tensor of shape {self.shape} on {self.device!r}. "
+                    f"Received: grad={gradient!r}"
+                )
+            gradient = Tensor(gradient, self.dtype)  # a copy: nobody else's
         self.node.gradient = gradient
 
     def _facts(self) -> str:
@@ -201,7 +214,17 @@ class Tensor(tape.Value):
         raise TypeError("numpy: a Tensor must be copied to the host aloud, with .numpy(). Received: a Tensor")
 
     def __dlpack__(self, **kwargs: Any) -> Any:
-        return self.data.__dlpack__(**kwargs)
+        """A copy for other libraries, read-only where they know what that is; ``.data`` is the array itself."""
+        copy = kwargs.pop("copy", None)
+        if copy is False or self.requires_grad:
+            raise BufferError(
+                "dlpack: a tensor must require no gradients, and may be copied, to be exported; .detach() gives its "
+                f"values. Received: {self._facts()}"
+            )
+        array = self.data.copy()
+        if not copy and hasattr(array.flags, "writeable") and (kwargs.get("max_version") or (0,)) >= (1, 0):
+            array.flags.writeable = False
+        return array.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> Any:
         return self.data.__dlpack_device__()
@@ -342,7 +365,7 @@ class Tensor(tape.Value):
         return ops.greater_equal(self, other)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index=_plain(index))
+        return ops.getitem(self, index=index)
 
     # ------------------------------------------------------------------ methods
 
@@ -448,13 +471,15 @@ class Tensor(tape.Value):
         return ops.mean(self, axis=_axis(axis), keepdims=keepdims)
 
     def var(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Variance over axes, mean((x - mean(x))^2): the biased one, as in NumPy.
+        """Variance over axes, mean(abs(x - mean(x))^2): the biased one, as in NumPy.
 
         >>> Tensor([1.0, 3.0]).var().item()
         1.0
         """
         wide = self.astype("float32") if self.dtype == "float16" else self  # squares leave its range early
         centered = wide - wide.mean(axis, keepdims=True)
+        if self.dtype.kind == "c" and not self.requires_grad:  # a complex step of the checker needs what is analytic
+            centered = centered.abs()
         variance = (centered * centered).mean(axis, keepdims)
         return variance if wide is self else variance.astype("float16")
 
@@ -495,8 +520,8 @@ def _from_numbers(data: Any, dtype: Any) -> Array:
         )
     array = asarray(data, None if dtype is None else dtype_of(dtype))
     if dtype is None and array.dtype.kind == "f" and not _holds_array(data):
-        array = array.astype(floatx())
-    return array
+        return array.astype(floatx())
+    return array if array.base is None else array.copy()  # of a buffer
 
 
 def _holds_array(data: Any) -> bool:
@@ -529,10 +554,3 @@ def _shape(shape: tuple[Any, ...], who: str, name: str = "shape") -> tuple[int, 
 
 def _axis(axis: Any) -> Any:
     return tuple(axis) if isinstance(axis, list) else axis
-
-
-def _plain(index: Any) -> Any:
-    """An index with the arrays of Tensors in place of the Tensors."""
-    if isinstance(index, tuple):
-        return tuple(_plain(part) for part in index)
-    return index.data if isinstance(index, tape.Value) else index

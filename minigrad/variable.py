@@ -42,6 +42,7 @@ class Variable(Tensor):
         regularizer: Callable[[Any], Any] | None = None,
         constraint: Callable[[Any], Any] | None = None,
     ) -> None:
+        self._frozen: Any = None
         self.name = name
         self.path = path or name  # known before the leaf is made, which takes it
         super().__init__(data, dtype, device, requires_grad=trainable)
@@ -57,6 +58,11 @@ class Variable(Tensor):
     @trainable.setter
     def trainable(self, trainable: bool) -> None:
         self.requires_grad = trainable
+
+    @property
+    def leaf(self) -> Any:
+        """What tapes know the variable by, also while it is frozen; None if no gradient ever reached it."""
+        return self.node or self._frozen
 
     def _facts(self) -> str:
         return f"path={self.path!r}, {super()._facts()}"
@@ -112,8 +118,8 @@ class Variable(Tensor):
     def take(self, data: Array) -> None:
         """`hold`, where a captured step knows already."""
         self.data = data
-        if self.node is not None:
-            self.node.born_again()  # type: ignore[union-attr]  # a variable is a leaf
+        if (leaf := self.leaf) is not None:
+            leaf.born_again()
 
     def writable(self) -> Array:
         """The array of the variable for an update in place, to be handed back to `assign`.
@@ -138,5 +144,5 @@ class Variable(Tensor):
         if (recording := capturing.get()) is not None:
             recording.moves(self, data)
         self.take(data)
-        if self.node is not None:
-            self.grad = None
+        if (leaf := self.leaf) is not None:
+            leaf.gradient = None

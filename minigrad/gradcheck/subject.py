@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from minigrad.backend import Array, Generator, asarray, describe, is_array, is_inexact, module_for, move, to_host
 from minigrad.functional import leaf, pull
 from minigrad.gradcheck.numeric import scale_of
-from minigrad.tape import Node, Value
+from minigrad.tape import Node, Value, recorded
 from minigrad.tensor import Tensor
 
 host: Any = module_for("cpu")
@@ -112,6 +112,7 @@ class Subject:
             raise TypeError(f"gradcheck: one input at least must be floating. Received: inputs={inputs!r}")
         self.tree = _with_slots(tree, count())
 
+    @recorded()
     def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
         """What f returns at ``leaves``, recorded in any case, for f may itself ask for gradients."""
         args, kwargs = _filled(self.tree, leaves)
@@ -172,6 +173,7 @@ class Gradients:
         self.arrays = subject.arrays + [w.astype(y.dtype) for w, y in zip(weights, outputs, strict=True)]
         self.dtypes = subject.dtypes + [y.dtype for y in outputs]
 
+    @recorded()
     def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
         """The gradients, one for each input of the subject."""
         inputs, weights = leaves[: self.count], leaves[self.count :]

@@ -87,6 +87,10 @@ class Holder(LayerArguments):
         """The dtype that inputs are brought to and outputs have."""
         return "float16" if self._policy == "mixed_float16" else self._policy
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copy and pickle take: all but the losses of the last call, which have a history."""
+        return {**vars(self), "_last_losses": ()}
+
     def _children(self) -> list[Holder]:
         """Sublayers in order of assignment, each once."""
         return self._held()[1]

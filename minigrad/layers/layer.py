@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple
 
-from minigrad.backend import asarray, dtype_of, is_array
+from minigrad.backend import dtype_of, is_array
 from minigrad.config import as_integer, snake_case
 from minigrad.initializers import Initializer
 from minigrad.layers.holder import Holder
@@ -301,14 +301,15 @@ class Layer(Holder):
         return outputs
 
     def _converted(self, inputs: Any) -> Any:
-        """Arrays and numbers as Tensors, floats in the dtype that the layer computes in."""
+        """Arrays (copies of them) and numbers as Tensors, floats in the dtype that the layer computes in."""
         if isinstance(inputs, (list, tuple)) and any(isinstance(x, Tensor) or is_array(x) for x in inputs):
             return type(inputs)(self._converted(x) for x in inputs)
-        if not isinstance(inputs, Tensor):
-            inputs = Tensor._output(asarray(inputs), None) if is_array(inputs) else Tensor(inputs)
-        if not self.autocast or (self.accepts_integers and inputs.dtype.kind != "f"):
-            return inputs
-        return inputs if inputs.dtype == self._computes_in else inputs.astype(self._computes_in)
+        given = inputs if isinstance(inputs, Tensor) or is_array(inputs) else Tensor(inputs)
+        as_it_is = not self.autocast or (self.accepts_integers and given.dtype.kind != "f")
+        dtype = given.dtype if as_it_is else self._computes_in
+        if not isinstance(given, Tensor):
+            return Tensor(given, dtype)
+        return given if given.dtype == dtype else given.astype(dtype)
 
     def _check_input(self, inputs: Any) -> None:
         if self.input_spec is None:

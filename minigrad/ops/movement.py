@@ -13,6 +13,7 @@ from typing import Any, SupportsIndex
 from minigrad.backend import Array, array_module, asarray
 from minigrad.ops.axes import axis_within, integer
 from minigrad.ops.op import op, sum_to
+from minigrad.tape import Value
 
 
 @op
@@ -70,7 +71,7 @@ def getitem(x: Array, *, index: Any) -> Array:
     >>> Tensor([1.0, 2.0, 3.0])[1:].tolist()
     [2.0, 3.0]
     """
-    return x[index]
+    return x[plain(index)]
 
 
 @op
@@ -82,6 +83,7 @@ def scatter(g: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
     [3.0, 0.0, 0.0]
     """
     xp = array_module(g)
+    index = plain(index)
     if _is_basic(index):
         x = xp.zeros(shape, g.dtype)
         x[index] = g
@@ -90,6 +92,13 @@ def scatter(g: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
     x = xp.zeros(shape, "float32" if half else g.dtype)
     xp.add.at(x, index, g.astype("float32") if half else g)
     return x.astype(g.dtype) if half else x
+
+
+def plain(index: Any) -> Any:
+    """An index with the arrays of Tensors in place of the Tensors, which a tape keeps without a copy."""
+    if isinstance(index, tuple):
+        return tuple([plain(part) for part in index])
+    return index.data if isinstance(index, Value) else index
 
 
 def _is_basic(index: Any) -> bool:

@@ -7,15 +7,28 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import update_wrapper
+from copy import copy
+from functools import partial, update_wrapper
 from typing import Any, NoReturn, overload
 
-from minigrad.backend import Array, array_types, asarray, describe, device_of, is_array
+from minigrad.backend import (
+    Array,
+    array_types,
+    asarray,
+    describe,
+    device_of,
+    is_array,
+    number_types,
+    undisguised,
+    unshared,
+)
 from minigrad.kernels.sums import rows, total
-from minigrad.tape import Node, births, new, recording, value_types
+from minigrad.tape import Node, Value, births, new, recording, value_types
+
+_FIXED = number_types | {str, slice, type(None), type(Ellipsis)}  # what nobody can change
 
 _watcher: ContextVar[Any] = ContextVar("minigrad_watcher", default=None)
 _watchers = 0  # how many there are in all threads: asked first at every call, since a global costs next to nothing
@@ -59,7 +72,10 @@ class Plan:
         self.keep = tuple([source for source in sources if isinstance(source, int) and source >= 0])
         self.extra = tuple([source for source in sources if isinstance(source, tuple)])
         index = {source: i for i, source in enumerate((*self.keep, *self.extra))}
-        self.rules = [(i, rule, [index.get(source, -1) for source in given]) for i, rule, given in asked]
+        self.rules = [
+            (i, partial(_not_lent, rule) if op.theirs else rule, [index.get(source, -1) for source in given])
+            for i, rule, given in asked
+        ]
 
 
 class Op:
@@ -84,8 +100,9 @@ class Op:
         self.rules: dict[str, Callable[..., Any] | None] = {}
         self.asks: dict[Callable[..., Any], list[str]] = {}
         self._plans: dict[int, Plan] = {}
+        self.theirs = not compute.__module__.startswith("minigrad.")
         known = Op.registry.get(self.name)
-        if known is not None and known.compute.__module__.startswith("minigrad."):
+        if known is not None and not known.theirs:
             raise ValueError(f"op: the name of one of minigrad's own ops must not be used. Received: {self.name!r}")
         Op.registry[self.name] = self
 
@@ -154,6 +171,7 @@ class Op:
         pattern = 0  # bit i tells whether input i requires gradients
         bit = 1
         value = None
+        foreign = False  # whether an array is given that is no value: others may change it
         for x in inputs:
             kind = type(x)
             if kind in value_types:
@@ -164,7 +182,12 @@ class Op:
                 if node is not None:
                     pattern += bit
             else:
-                arrays.append(self._array_of(x) if kind is list or kind is tuple else x)
+                if kind is list or kind is tuple:
+                    x = self._array_of(x)
+                elif kind not in _FIXED:
+                    foreign = True
+                    x = undisguised(x)
+                arrays.append(x)
                 parents.append(None)
             bit += bit
         try:
@@ -175,6 +198,9 @@ class Op:
             return y
         if type(y) not in array_types:
             y = asarray(y)
+        if foreign or self.theirs:
+            lent = self.theirs and not unshared(y)  # an op of somebody else's may keep it, and fill it again
+            y = y.copy() if self._must_copy(y, lent, inputs, arrays) else y
         if not pattern or not recording.get():
             return value._output(y, None)
         pattern += bit  # tells apart calls with more or fewer inputs
@@ -182,7 +208,7 @@ class Op:
         if plan is None:
             plan = self._plans[pattern] = Plan(self, parents)
         dtype = y.dtype
-        if not plan.rules or dtype.kind not in "fc":
+        if dtype.kind != "f" and not self._flows_through(y, plan, arrays):
             return value._output(y, None)
         node = Node()
         node.plan = plan
@@ -195,11 +221,16 @@ class Op:
             arrays.append(y)
             for i in plan.keep:
                 saved.append(arrays[i])
+            if foreign:
+                for place, i in enumerate(plan.keep):
+                    if i < len(inputs) and type(inputs[i]) not in value_types:
+                        saved[place] = kept(saved[place])
         if plan.extra:
             if self.variadic:
-                attributes[f"{self.arguments[-1]}_shape"] = [x.shape for x in arrays[: len(inputs)]]
+                attributes[f"{self.arguments[-1]}_shape"] = tuple([x.shape for x in arrays[: len(inputs)]])
             for name, default in plan.extra:
-                saved.append(attributes.get(name, default))
+                attribute = attributes.get(name, default)
+                saved.append(attribute if type(attribute) in _FIXED else kept(attribute))
         output = new(value.family)  # as _output does; a call less at every op
         output.data = y
         output.node = node
@@ -218,6 +249,31 @@ class Op:
                 must = "a list must hold numbers; ops.stack(*tensors) makes one Tensor of several"
             of = f" of {len(numbers)} {'tensors' if tensors else 'parts'}"
             raise type(error)(f"{self.name}: {must}. Received: a {type(numbers).__name__}{of}") from error
+
+    def _must_copy(self, y: Array, lent: bool, inputs: tuple[Any, ...], arrays: list[Any]) -> bool:
+        """Whether somebody else may write to the output: it is, or views, an input that is no value, or it is lent."""
+        memory = y if y.base is None else y.base
+        for x, array in zip(inputs, arrays, strict=True):
+            if array is memory or getattr(array, "base", None) is memory:
+                return type(x) not in value_types
+        return lent
+
+    def _flows_through(self, y: Array, plan: Plan, arrays: list[Any]) -> bool:
+        """Whether gradients flow through an output that is not floating: not through integers, and through complex
+        numbers only where those of complex inputs do, as in the complex steps of the checker.
+
+        Raises:
+            TypeError: it is complex of real inputs, or holds no numbers.
+        """
+        if not plan.rules or y.dtype.kind in "biu":
+            return False
+        if y.dtype.kind == "c" and any(arrays[position].dtype.kind == "c" for position, _, _ in plan.rules):
+            return True
+        received = ", ".join(describe(array) for array in arrays)
+        raise TypeError(
+            f"{self.name}: a tape holds real numbers; detach() what is to meet others, or compute with real and "
+            f"imaginary parts. Received: {received}, which give {y.dtype}"
+        )
 
     def _explain(self, error: Exception, arrays: list[Any]) -> NoReturn:
         """Raise again, saying who refused what; devices first, for they are the usual reason."""
@@ -288,6 +344,29 @@ def op(compute: Callable[..., Array] | None = None, *, broadcasts: bool = False)
     if compute is None:
         return lambda function: Op(function, broadcasts)
     return Op(compute, broadcasts)
+
+
+def kept(value: Any) -> Any:
+    """``value`` as a tape may keep it: arrays and lists are copied, for somebody else may change them."""
+    if isinstance(value, (list, tuple)):
+        if type(value) is tuple and _FIXED.issuperset(map(type, value)):
+            return value
+        parts = [kept(part) for part in value]
+        return parts if isinstance(value, list) else tuple(parts)
+    if isinstance(value, dict):
+        return {name: kept(part) for name, part in value.items()}
+    if isinstance(value, Value):
+        return value._output(value.data, None)  # a variable may be assigned
+    value = undisguised(value)
+    return copy(value) if is_array(value) or isinstance(value, MutableSequence) else value
+
+
+def _not_lent(rule: Callable[..., Any], g: Any, *given: Any) -> Any:
+    """What a rule of somebody else's returns, copied where the rule may keep it and fill it again."""
+    contribution = rule(g, *given)
+    if contribution is g or type(contribution) not in array_types or unshared(contribution):
+        return contribution
+    return contribution.copy()
 
 
 def _broadcasts_to(shape: tuple[int, ...], larger: tuple[int, ...]) -> bool:

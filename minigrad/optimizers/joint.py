@@ -131,7 +131,7 @@ class Joint:
         if (recording := capturing.get()) is not None:
             recording.changes_row(self)
         for variable, view in zip(self.variables, self._views, strict=True):
-            if variable.data is not view or variable.node is not None:  # the tape must know of each change
+            if variable.data is not view or variable.leaf is not None:  # the tape must know of each change
                 variable.take(view)
 
     def project(self) -> None:
