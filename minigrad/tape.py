@@ -283,8 +283,11 @@ def _walk(
         if needed is not None and node in found:
             found[node] = g
         parents = node.parents
-        saved: Any = saved_values(node, value) if create_graph else node.saved
-        for position, rule, sources in node.plan.rules:
+        saved: Any
+        saved, rules = node.saved, node.plan.rules
+        if create_graph:
+            saved, rules = saved_values(node, value), node.plan.recorded_rules()
+        for position, rule, sources in rules:
             parent = parents[position]
             if needed is not None and parent not in needed:
                 continue
@@ -298,8 +301,11 @@ def _walk(
                 for i in sources:
                     given.append(saved[i] if i >= 0 else parent.shape)
                 contribution = rule(*given)
-            if contribution.shape != parent.shape or contribution.dtype is not parent.dtype:
-                contribution = node.plan.op.fitted(contribution, parent, position)
+            try:
+                if contribution.shape != parent.shape or contribution.dtype is not parent.dtype:
+                    contribution = node.plan.op.fitted(contribution, parent, position)
+            except AttributeError as error:
+                node.plan.op.refuse_kind(contribution, position, error)
             before = gradients.get(parent)
             gradients[parent] = contribution if before is None else before + contribution
         if needed is None:

@@ -10,6 +10,7 @@ from minigrad import ops, tape
 from minigrad.backend import (
     Array,
     asarray,
+    describe,
     device_of,
     dtype_of,
     format_array,
@@ -19,6 +20,7 @@ from minigrad.backend import (
     move,
     to_host,
 )
+from minigrad.protocols import number, of_function, of_ufunc
 from minigrad.random import drawn
 from minigrad.settings import floatx
 
@@ -43,7 +45,6 @@ class Tensor(tape.Value):
     """
 
     __slots__ = ("__weakref__",)
-    __array_ufunc__ = None  # a NumPy array on the left of an operator leaves the work to Tensor
     __hash__ = object.__hash__
 
     def __init__(
@@ -134,21 +135,36 @@ class Tensor(tape.Value):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
+        if self.ndim == 0:
+            raise TypeError("iteration: a tensor must have an axis; .item() gives the number. Received: a 0-D tensor")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "setitem: a Tensor must stay as it was computed, since a tape may hold it; ops.where(mask, value, x) makes "
+            f"a new one, and a Variable can be assigned. Received: a Tensor of shape {self.shape}"
+        )
 
     def __bool__(self) -> bool:
-        return bool(self.item())
+        return bool(number("bool", self.data))
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(number("float", self.data))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(number("int", self.data))
+
+    def __complex__(self) -> complex:
+        return complex(number("complex", self.data))
 
     def __index__(self) -> int:
-        if self.dtype.kind not in "iu":
-            raise TypeError(f"index: the dtype must be an integer. Received: dtype={self.dtype}")
-        return int(self.item())
+        return int(number("index", self.data))
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(number("round", self.data), digits)
+
+    def __format__(self, specification: str) -> str:
+        return format(number("format", self.data), specification) if specification else str(self)
 
     # ------------------------------------------------------------------ in and out
 
@@ -196,7 +212,16 @@ class Tensor(tape.Value):
         return Tensor._output(self.data, None)
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError("numpy: a Tensor must be copied to the host aloud, with .numpy(). Received: a Tensor")
+        raise TypeError(
+            "numpy: a Tensor must be copied to the host explicitly, with .numpy(), which leaves its history behind. "
+            f"Received: a Tensor of shape {self.shape}"
+        )
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return of_ufunc(self, ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return of_function(self, function, args, kwargs)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self.data.__dlpack__(**kwargs)
@@ -388,7 +413,7 @@ class Tensor(tape.Value):
 
     def transpose(self, *axes: Any) -> Tensor:
         """`ops.transpose`: axes permuted, or all reversed when none are given."""
-        return ops.transpose(self, axes=_shape(axes) or None)
+        return ops.transpose(self, axes=None if axes == (None,) else _shape(axes, "transpose: axes") or None)
 
     def swapaxes(self, first: int, second: int) -> Tensor:
         """Two axes exchanged.
@@ -406,6 +431,8 @@ class Tensor(tape.Value):
         >>> Tensor.zeros(2, 3).expand_dims(-1).shape
         (2, 3, 1)
         """
+        if not hasattr(axis, "__index__"):
+            raise TypeError(f"expand_dims: axis must be an integer. Received: axis={axis!r}")
         if not -self.ndim - 1 <= axis <= self.ndim:
             raise ValueError(f"expand_dims: axis must fit {self.ndim + 1} axes. Received: axis={axis}")
         axis %= self.ndim + 1
@@ -512,14 +539,14 @@ def _drawn(draw: Callable[[Any], Array], seed: Any, dtype: Any, device: str, req
     return _created(array, device, requires_grad)
 
 
-def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
+def _shape(shape: tuple[Any, ...], what: str = "shape:") -> tuple[int, ...]:
     """A shape or axes, given as ints or as one sequence of ints."""
-    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+    if len(shape) == 1 and (isinstance(shape[0], (tuple, list)) or (is_array(shape[0]) and shape[0].ndim == 1)):
         shape = tuple(shape[0])
     try:
         return tuple(n.__index__() for n in shape)
-    except AttributeError as error:
-        raise TypeError(f"shape: must be integers. Received: {shape!r}") from error
+    except (AttributeError, TypeError) as error:
+        raise TypeError(f"{what} must be integers. Received: {describe(shape)}") from error
 
 
 def _axis(axis: Any) -> Any:

@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, NoReturn, overload
 
 from minigrad.backend import Array, array_types, asarray, describe, device_of, is_array
 from minigrad.kernels.product import sum_rows
-from minigrad.tape import Node, births, new, recording, value_types
+from minigrad.tape import Node, Value, births, new, recording, value_types
 
 _watcher: ContextVar[Any] = ContextVar("minigrad_watcher", default=None)
 _watchers = 0  # how many there are in all threads: asked first at every call, since a global costs next to nothing
@@ -61,6 +61,11 @@ class Plan:
         index = {source: i for i, source in enumerate((*self.keep, *self.extra))}
         self.rules = [(i, rule, [index.get(source, -1) for source in given]) for i, rule, given in asked]
 
+    def recorded_rules(self) -> list[tuple[int, Any, list[int]]]:
+        """The rules for a walk that is itself recorded: one that cannot run on Tensors is named."""
+        recorded = self.op.recorded_rule
+        return [(position, partial(recorded, position, rule), sources) for position, rule, sources in self.rules]
+
 
 class Op:
     """A documented function of arrays with one explicit backward rule per argument.
@@ -73,6 +78,8 @@ class Op:
     registry: dict[str, Op] = {}
 
     def __init__(self, compute: Callable[..., Array], broadcasts: bool) -> None:
+        if not (callable(compute) and hasattr(compute, "__name__")):
+            raise TypeError(f"op: a function of arrays must be given. Received: {compute!r}")
         update_wrapper(self, compute)
         self.compute = compute
         self.name: str = compute.__name__
@@ -92,7 +99,7 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(self.arguments)})>"
 
-    def backward(self, **rules: Callable[..., Any] | None) -> None:
+    def backward(self, *unnamed: Any, **rules: Callable[..., Any] | None) -> None:
         """Write down the rule of every argument; None says "not differentiable" aloud.
 
         A rule's first parameter is ``g``, the gradient of the output (``h`` where an argument is called g).
@@ -103,15 +110,19 @@ class Op:
         Raises:
             TypeError: the rules are not named like the arguments, or ask for something unknown.
         """
-        if list(rules) != self.arguments:
+        if unnamed or list(rules) != self.arguments:
+            without = f", {len(unnamed)} without a name" if unnamed else ""
             raise TypeError(
-                f"{self.name}.backward: rules must be named like the arguments, in their order. "
-                f"Received: rules={list(rules)}, arguments={self.arguments}"
+                f"{self.name}.backward: rules must be named like the arguments, in their order; write {self._call()}. "
+                f"Received: rules={list(rules)}{without}, arguments={self.arguments}"
             )
         for argument, rule in rules.items():
             if rule is None:
                 continue
-            first, *asked = inspect.signature(rule).parameters
+            try:
+                first, *asked = inspect.signature(rule).parameters
+            except (TypeError, ValueError):  # no function, or one without parameters that have names
+                first, asked = "", []
             known = {"y", *self.arguments, *self.defaults, f"{argument}_shape"}
             if self.variadic:
                 known.add("index")
@@ -119,6 +130,7 @@ class Op:
                 raise TypeError(
                     f"{self.name}.backward: a rule takes g (h, where g is an argument), then what the tape must keep, "
                     f"of {sorted(known)}. Received: {argument}=({', '.join([first, *asked])})"
+                    + ("" if first else f", the parameters of {rule!r}")
                 )
             self.asks[rule] = asked
         self.rules = rules
@@ -126,7 +138,20 @@ class Op:
 
     def rule_of(self, position: int) -> Callable[..., Any] | None:
         """The rule for the input at ``position``."""
-        return self.rules[self.arguments[min(position, len(self.arguments) - 1)]]
+        if not self.rules:
+            raise RuntimeError(
+                f"{self.name}: an op must have a rule for each argument before an argument requires gradients: write "
+                f"{self._call()}, with None for an argument that has no derivative. Received: an op without rules"
+            )
+        return self.rules[self._argument(position)]
+
+    def _call(self) -> str:
+        """How its rules are written down, to be shown."""
+        return f"{self.name}.backward({', '.join(f'{argument}=...' for argument in self.arguments)})"
+
+    def _argument(self, position: int) -> str:
+        """The name of the argument that the input at ``position`` belongs to."""
+        return self.arguments[min(position, len(self.arguments) - 1)]
 
     def source(self, name: str, position: int, count: int) -> int | tuple[str, Any]:
         """Where a rule's parameter comes from: the position of an array among ``count`` inputs and the output,
@@ -164,13 +189,13 @@ class Op:
                 if node is not None:
                     pattern += bit
             else:
-                arrays.append(asarray(x) if kind is list or kind is tuple else x)
+                arrays.append(self._from_list(x) if kind is list or kind is tuple else x)
                 parents.append(None)
             bit += bit
         try:
             y = self.compute(*arrays, **attributes) if attributes else self.compute(*arrays)
-        except (TypeError, ValueError, IndexError) as error:
-            self._explain(error, arrays)
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            self._explain(error, arrays, attributes)
         if value is None:
             return y
         if type(y) not in array_types:
@@ -205,7 +230,17 @@ class Op:
         output.node = node
         return output
 
-    def _explain(self, error: Exception, arrays: list[Any]) -> NoReturn:
+    def _from_list(self, numbers: Any) -> Any:
+        """A list or a tuple of numbers as an array. Tensors in it would lose their history."""
+        if any(type(part) in value_types for part in numbers):
+            cure = f"write {self.name}(*tensors)" if self.variadic else "ops.stack(*tensors) makes one of several"
+            raise TypeError(
+                f"{self.name}: Tensors must be given one by one, not in a {type(numbers).__name__}; {cure}. "
+                f"Received: a {type(numbers).__name__} with {len(numbers)} parts"
+            )
+        return asarray(numbers)
+
+    def _explain(self, error: Exception, arrays: list[Any], attributes: dict[str, Any]) -> NoReturn:
         """Raise again, saying who refused what; devices first, for they are the usual reason."""
         names = self.arguments[:-1] + [f"{self.arguments[-1]}[{i}]" for i in range(len(arrays))]
         named = dict(zip(names if self.variadic else self.arguments, arrays, strict=False))
@@ -215,14 +250,23 @@ class Op:
             raise TypeError(
                 f"{self.name}: arguments must be on one device; move one with .to(device). Received: {received}"
             ) from error
-        message = str(error).removeprefix(f"{self.name}: ")
-        if "Received: " not in message:
-            received = ", ".join(f"{name}={describe(array)}" for name, array in named.items())
-            message = f"{message.rstrip('. ')}. Received: {received}"
-        elif message != str(error):
+        strange = [x for x in named.values() if not (is_array(x) or isinstance(x, (bool, int, float, complex)))]
+        if isinstance(error, AttributeError) and not strange:
             raise error
-        kind = next(kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind))
-        raise kind(f"{self.name}: {message}") from error
+        message = str(error).removeprefix(f"{self.name}: ")
+        if "Received: " in message and message != str(error):
+            raise error
+        if strange:
+            message = "arguments must be Tensors, arrays or numbers"
+        elif tensors := [name for name, value in attributes.items() if isinstance(value, Value)]:
+            message = f"{tensors[0]} must not be a Tensor, for gradients reach arguments alone, not attributes"
+        elif "axis" in attributes and "cannot be interpreted as an integer" in message:
+            message = f"axis must be {'one' if isinstance(attributes['axis'], (tuple, list)) else 'an'} integer"
+        if "Received: " not in message:
+            received = ", ".join(f"{name}={describe(value)}" for name, value in (named | attributes).items())
+            message = f"{message.rstrip('. ')}. Received: {received or 'nothing'}"
+        kinds = (TypeError,) if strange else (ValueError, IndexError, TypeError)
+        raise next((kind for kind in kinds if isinstance(error, kind)), TypeError)(f"{self.name}: {message}") from error
 
     def fitted(self, gradient: Any, parent: Any, position: int) -> Any:
         """The gradient with the shape and dtype of its argument: broadcasting summed, promotion undone."""
@@ -241,11 +285,33 @@ class Op:
         return gradient
 
     def _refuse(self, what: str, gradient: Any, parent: Any, position: int) -> NoReturn:
-        argument = self.arguments[min(position, len(self.arguments) - 1)]
+        cure = ""
+        if what == "shape" and not self.broadcasts and _broadcasts_to(parent.shape, gradient.shape):
+            cure = "; where broadcasting repeats arguments, say @op(broadcasts=True), and what it repeated is summed"
         raise RuntimeError(
-            f"{self.name}: the backward rule of {argument!r} must return the {what} of its argument. Received: "
-            f"gradient {what}={getattr(gradient, what)}, argument {what}={getattr(parent, what)}"
+            f"{self.name}: the backward rule of {self._argument(position)!r} must return the {what} of its argument"
+            f"{cure}. Received: gradient {what}={getattr(gradient, what)}, argument {what}={getattr(parent, what)}"
         )
+
+    def refuse_kind(self, gradient: Any, position: int, error: AttributeError) -> NoReturn:
+        """Refuse what a rule returned, since it has neither shape nor dtype."""
+        if is_array(gradient) or isinstance(gradient, Value):
+            raise error
+        raise RuntimeError(
+            f"{self.name}: the backward rule of {self._argument(position)!r} must return an array, the gradient of its "
+            f"argument. Received: {describe(gradient)}"
+        ) from error
+
+    def recorded_rule(self, position: int, rule: Callable[..., Any], g: Any, *kept: Any) -> Any:
+        """What a rule gives for Tensors, as it is asked where its result will be differentiated again."""
+        try:
+            return rule(g, *kept)
+        except (TypeError, AttributeError) as error:
+            raise TypeError(
+                f"{self.name}: the backward rule of {self._argument(position)!r} must be written with operators and "
+                "minigrad.ops, not with NumPy, to be differentiated again: with create_graph=True and at order 2 it is "
+                f"given Tensors. Received: {type(error).__name__}: {error}"
+            ) from error
 
 
 @overload
