@@ -20,7 +20,7 @@ from minigrad.backend import (
     move,
     to_host,
 )
-from minigrad.protocols import number, of_function, of_ufunc
+from minigrad.protocols import must_hold, number, of_function, of_ufunc
 from minigrad.random import drawn
 from minigrad.settings import floatx
 
@@ -57,6 +57,8 @@ class Tensor(tape.Value):
             array = array.astype(dtype_of(dtype) if dtype is not None else array.dtype)  # a copy
         else:
             array = _from_numbers(data, dtype)
+        if array.dtype.kind not in "biufc":
+            raise TypeError(f"Tensor: numbers must be given. Received: data={describe(data)}, dtype={array.dtype}")
         if device is not None:
             array = move(array, device)
         super().__init__(array)
@@ -246,12 +248,12 @@ class Tensor(tape.Value):
     @staticmethod
     def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
         """Zeros. Here as below the shape is given as ints or as one tuple, and the dtype is `floatx()` by default."""
-        return Tensor.full(_shape(shape), 0, dtype or floatx(), device, requires_grad)
+        return _filled("zeros", _shape(shape), 0, dtype or floatx(), device, requires_grad)
 
     @staticmethod
     def ones(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
         """Ones."""
-        return Tensor.full(_shape(shape), 1, dtype or floatx(), device, requires_grad)
+        return _filled("ones", _shape(shape), 1, dtype or floatx(), device, requires_grad)
 
     @staticmethod
     def full(
@@ -262,8 +264,8 @@ class Tensor(tape.Value):
         >>> Tensor.full((2,), 7.0).tolist()
         [7.0, 7.0]
         """
-        array = module_for(device).full(_shape((shape,)), value, dtype_of(dtype or _from_numbers(value, None).dtype))
-        return _created(array, device, requires_grad)
+        dtype = dtype or _from_numbers(value, None).dtype
+        return _filled("full", _shape((shape,)), value, dtype, device, requires_grad)
 
     @staticmethod
     def arange(
@@ -274,14 +276,19 @@ class Tensor(tape.Value):
         start, stop = (0, start) if stop is None else (start, stop)
         if dtype is None:
             dtype = floatx() if any(isinstance(n, float) for n in (start, stop, step)) else "int64"
-        return _created(module_for(device).arange(start, stop, step, dtype=dtype), device, requires_grad)
+        numbers = {"start": start, "stop": stop, "step": step}
+        with must_hold("arange", "start, stop and step must be numbers, and step not 0", **numbers):
+            array = module_for(device).arange(start, stop, step, dtype=dtype_of(dtype))
+        return _created(array, device, requires_grad)
 
     @staticmethod
     def eye(
         rows: int, columns: int | None = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
     ) -> Tensor:
         """Ones on the diagonal."""
-        return _created(module_for(device).eye(rows, columns, dtype=dtype or floatx()), device, requires_grad)
+        with must_hold("eye", "rows and columns must be integers, and not negative", rows=rows, columns=columns):
+            array = module_for(device).eye(rows, columns, dtype=dtype_of(dtype or floatx()))
+        return _created(array, device, requires_grad)
 
     @staticmethod
     def randn(
@@ -289,7 +296,8 @@ class Tensor(tape.Value):
     ) -> Tensor:
         """Standard normal numbers, drawn on the host from ``seed`` or from the stream of `set_random_seed`."""
         lengths = _shape(shape)
-        return _drawn(lambda stream: stream.standard_normal(lengths), seed, dtype, device, requires_grad)
+        with must_hold("randn", "lengths must not be negative", shape=lengths):
+            return _drawn(lambda stream: stream.standard_normal(lengths), seed, dtype, device, requires_grad)
 
     @staticmethod
     def uniform(
@@ -297,8 +305,9 @@ class Tensor(tape.Value):
         requires_grad: bool = False,
     ) -> Tensor:
         """Numbers drawn evenly from [low, high), on the host, as in `randn`."""
-        lengths = _shape(shape)
-        return _drawn(lambda stream: stream.uniform(low, high, lengths), seed, dtype, device, requires_grad)
+        lengths, limits = _shape(shape), "lengths must not be negative, low and high numbers, and high not below low"
+        with must_hold("uniform", limits, shape=lengths, low=low, high=high):
+            return _drawn(lambda stream: stream.uniform(low, high, lengths), seed, dtype, device, requires_grad)
 
     # ------------------------------------------------------------------ operators
 
@@ -413,7 +422,7 @@ class Tensor(tape.Value):
 
     def transpose(self, *axes: Any) -> Tensor:
         """`ops.transpose`: axes permuted, or all reversed when none are given."""
-        return ops.transpose(self, axes=None if axes == (None,) else _shape(axes, "transpose: axes") or None)
+        return ops.transpose(self, axes=_shape(axes) or None)
 
     def swapaxes(self, first: int, second: int) -> Tensor:
         """Two axes exchanged.
@@ -431,8 +440,6 @@ class Tensor(tape.Value):
         >>> Tensor.zeros(2, 3).expand_dims(-1).shape
         (2, 3, 1)
         """
-        if not hasattr(axis, "__index__"):
-            raise TypeError(f"expand_dims: axis must be an integer. Received: axis={axis!r}")
         if not -self.ndim - 1 <= axis <= self.ndim:
             raise ValueError(f"expand_dims: axis must fit {self.ndim + 1} axes. Received: axis={axis}")
         axis %= self.ndim + 1
@@ -534,19 +541,30 @@ def _created(array: Array, device: str, requires_grad: bool) -> Tensor:
     return tensor
 
 
-def _drawn(draw: Callable[[Any], Array], seed: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:
-    array = drawn(lambda stream: asarray(draw(stream), dtype or floatx()), seed, device)
+def _filled(
+    who: str, shape: tuple[int, ...], value: Any, dtype: Any, device: str, requires_grad: bool
+) -> Tensor:
+    with must_hold(who, "lengths must not be negative, and a value must fit them", shape=shape, value=value):
+        array = module_for(device).full(shape, value, dtype_of(dtype))
     return _created(array, device, requires_grad)
 
 
-def _shape(shape: tuple[Any, ...], what: str = "shape:") -> tuple[int, ...]:
+def _drawn(draw: Callable[[Any], Array], seed: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:
+    kind = dtype_of(dtype or floatx())
+    if not is_inexact(kind):
+        raise TypeError(f"dtype: numbers that are drawn must be floating. Received: dtype={dtype!r}")
+    array = drawn(lambda stream: asarray(draw(stream), kind), seed, device)
+    return _created(array, device, requires_grad)
+
+
+def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
     """A shape or axes, given as ints or as one sequence of ints."""
-    if len(shape) == 1 and (isinstance(shape[0], (tuple, list)) or (is_array(shape[0]) and shape[0].ndim == 1)):
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
     try:
         return tuple(n.__index__() for n in shape)
-    except (AttributeError, TypeError) as error:
-        raise TypeError(f"{what} must be integers. Received: {describe(shape)}") from error
+    except AttributeError as error:
+        raise TypeError(f"shape: must be integers. Received: {shape!r}") from error
 
 
 def _axis(axis: Any) -> Any:
