@@ -6,12 +6,10 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from minigrad import ops
-from minigrad.backend import Array, describe
+from minigrad.backend import Array
 from minigrad.tape import Value
 
 OPERATORS = {  # of NumPy's array, each with an op of the same name
@@ -20,19 +18,6 @@ OPERATORS = {  # of NumPy's array, each with an op of the same name
 }
 LIKE = {"absolute": "abs", "dot": "matmul"}  # where NumPy has another name for it
 FACTS = ("shape", "ndim", "size")  # which NumPy may ask for
-
-
-@contextmanager
-def must_hold(who: str, rule: str, **received: Any) -> Iterator[None]:
-    """A context in which an error of NumPy's about bad arguments becomes a sentence: who, the rule, what was given."""
-    try:
-        yield
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
-        if "Received: " in str(error):
-            raise
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        shown = ", ".join(f"{name}={describe(value)}" for name, value in received.items())
-        raise kind(f"{who}: {rule}. Received: {shown}") from error
 
 
 def number(who: str, array: Array) -> Any:

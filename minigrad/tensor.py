@@ -20,7 +20,7 @@ from minigrad.backend import (
     move,
     to_host,
 )
-from minigrad.protocols import must_hold, number, of_function, of_ufunc
+from minigrad.protocols import number, of_function, of_ufunc
 from minigrad.random import drawn
 from minigrad.settings import floatx
 
@@ -248,12 +248,12 @@ class Tensor(tape.Value):
     @staticmethod
     def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
         """Zeros. Here as below the shape is given as ints or as one tuple, and the dtype is `floatx()` by default."""
-        return _filled("zeros", _shape(shape), 0, dtype or floatx(), device, requires_grad)
+        return Tensor.full(_shape(shape), 0, dtype or floatx(), device, requires_grad)
 
     @staticmethod
     def ones(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
         """Ones."""
-        return _filled("ones", _shape(shape), 1, dtype or floatx(), device, requires_grad)
+        return Tensor.full(_shape(shape), 1, dtype or floatx(), device, requires_grad)
 
     @staticmethod
     def full(
@@ -264,8 +264,8 @@ class Tensor(tape.Value):
         >>> Tensor.full((2,), 7.0).tolist()
         [7.0, 7.0]
         """
-        dtype = dtype or _from_numbers(value, None).dtype
-        return _filled("full", _shape((shape,)), value, dtype, device, requires_grad)
+        array = module_for(device).full(_shape((shape,)), value, dtype_of(dtype or _from_numbers(value, None).dtype))
+        return _created(array, device, requires_grad)
 
     @staticmethod
     def arange(
@@ -276,19 +276,14 @@ class Tensor(tape.Value):
         start, stop = (0, start) if stop is None else (start, stop)
         if dtype is None:
             dtype = floatx() if any(isinstance(n, float) for n in (start, stop, step)) else "int64"
-        numbers = {"start": start, "stop": stop, "step": step}
-        with must_hold("arange", "start, stop and step must be numbers, and step not 0", **numbers):
-            array = module_for(device).arange(start, stop, step, dtype=dtype_of(dtype))
-        return _created(array, device, requires_grad)
+        return _created(module_for(device).arange(start, stop, step, dtype=dtype), device, requires_grad)
 
     @staticmethod
     def eye(
         rows: int, columns: int | None = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
     ) -> Tensor:
         """Ones on the diagonal."""
-        with must_hold("eye", "rows and columns must be integers, and not negative", rows=rows, columns=columns):
-            array = module_for(device).eye(rows, columns, dtype=dtype_of(dtype or floatx()))
-        return _created(array, device, requires_grad)
+        return _created(module_for(device).eye(rows, columns, dtype=dtype or floatx()), device, requires_grad)
 
     @staticmethod
     def randn(
@@ -296,8 +291,7 @@ class Tensor(tape.Value):
     ) -> Tensor:
         """Standard normal numbers, drawn on the host from ``seed`` or from the stream of `set_random_seed`."""
         lengths = _shape(shape)
-        with must_hold("randn", "lengths must not be negative", shape=lengths):
-            return _drawn(lambda stream: stream.standard_normal(lengths), seed, dtype, device, requires_grad)
+        return _drawn(lambda stream: stream.standard_normal(lengths), seed, dtype, device, requires_grad)
 
     @staticmethod
     def uniform(
@@ -305,9 +299,8 @@ class Tensor(tape.Value):
         requires_grad: bool = False,
     ) -> Tensor:
         """Numbers drawn evenly from [low, high), on the host, as in `randn`."""
-        lengths, limits = _shape(shape), "lengths must not be negative, low and high numbers, and high not below low"
-        with must_hold("uniform", limits, shape=lengths, low=low, high=high):
-            return _drawn(lambda stream: stream.uniform(low, high, lengths), seed, dtype, device, requires_grad)
+        lengths = _shape(shape)
+        return _drawn(lambda stream: stream.uniform(low, high, lengths), seed, dtype, device, requires_grad)
 
     # ------------------------------------------------------------------ operators
 
@@ -539,14 +532,6 @@ def _created(array: Array, device: str, requires_grad: bool) -> Tensor:
     tensor = Tensor._output(move(array, device), None)
     tensor.requires_grad = requires_grad
     return tensor
-
-
-def _filled(
-    who: str, shape: tuple[int, ...], value: Any, dtype: Any, device: str, requires_grad: bool
-) -> Tensor:
-    with must_hold(who, "lengths must not be negative, and a value must fit them", shape=shape, value=value):
-        array = module_for(device).full(shape, value, dtype_of(dtype))
-    return _created(array, device, requires_grad)
 
 
 def _drawn(draw: Callable[[Any], Array], seed: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:

@@ -189,7 +189,7 @@ class Op:
                 if node is not None:
                     pattern += bit
             else:
-                arrays.append(self._from_list(x) if kind is list or kind is tuple else x)
+                arrays.append(self._array_of(x) if kind is list or kind is tuple else x)
                 parents.append(None)
             bit += bit
         try:
@@ -230,15 +230,19 @@ class Op:
         output.node = node
         return output
 
-    def _from_list(self, numbers: Any) -> Any:
-        """A list or a tuple of numbers as an array. Tensors in it would lose their history."""
-        if any(type(part) in value_types for part in numbers):
-            cure = f"write {self.name}(*tensors)" if self.variadic else "ops.stack(*tensors) makes one of several"
-            raise TypeError(
-                f"{self.name}: Tensors must be given one by one, not in a {type(numbers).__name__}; {cure}. "
-                f"Received: a {type(numbers).__name__} with {len(numbers)} parts"
-            )
-        return asarray(numbers)
+    def _array_of(self, numbers: Any) -> Array:
+        """A list of numbers as an array."""
+        try:
+            return asarray(numbers)
+        except (TypeError, ValueError) as error:
+            tensors = any(type(x) in value_types for x in numbers)
+            must = "a list must hold numbers, in rows of one length"
+            if tensors and self.variadic:
+                must = f"arrays must be given one by one, as in {self.name}(a, b) or {self.name}(*arrays)"
+            elif tensors:
+                must = "a list must hold numbers; ops.stack(*tensors) makes one Tensor of several"
+            of = f" of {len(numbers)} {'tensors' if tensors else 'parts'}"
+            raise type(error)(f"{self.name}: {must}. Received: a {type(numbers).__name__}{of}") from error
 
     def _explain(self, error: Exception, arrays: list[Any], attributes: dict[str, Any]) -> NoReturn:
         """Raise again, saying who refused what; devices first, for they are the usual reason."""
