@@ -80,7 +80,7 @@ def test_a_checkout_is_measured_against_itself(only: str, tmp_path: Path) -> Non
     done = run("against", str(ROOT), "--only", only, *quick)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
-    rows = json.loads(file.read_text())["rows"]
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert [row["workload"] for row in rows] == [case.name for case in against.CASES if only in case.name]
     assert all(row["workload"] in done.stdout for row in rows)
     assert re.search(r"geometric means\n  .+ \d+\.\d{3}, of CPU time \d+\.\d{3}\n", done.stdout)
@@ -97,7 +97,7 @@ def test_the_other_checkout_is_the_one_that_is_measured(tmp_path: Path) -> None:
         file.write("\ncompute = ops.tanh.compute\nops.tanh.compute = lambda x: -compute(x)\n")
     done = run("against", str(tmp_path), "--only", "overhead", *QUICK)
     assert done.returncode == 1
-    assert re.search(rf"{tmp_path}: overhead: chain of 20: y differs .* nothing was timed", done.stderr)
+    assert re.search(rf"{tmp_path}: overhead: chain of 20: y differs ", done.stderr)
     (package / "__init__.py").write_text("import abacus")
     done = run("against", str(tmp_path), "--only", "overhead", *QUICK)
     assert done.returncode == 1

@@ -1,6 +1,6 @@
 """What fit adds to a loop by hand: epochs on Japanese Vowels, both with the same work.
 
-    python -m tests.benchmarks.fit [--rounds 12] [--epochs 15] [--json FILE]
+    python -m tests.benchmarks.fit [--rounds 12] [--json FILE]
 
 The network, penalty, constraint and schedule of examples/japanese_vowels.py, on random data of that size; "loss" keeps
 the mean loss, as the example does, "accuracy" the hits too. A turn is one call of fit, and as many epochs by hand;
@@ -10,7 +10,6 @@ who goes first changes from round to round. Both are checked first to make the s
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from minigrad.data import batches
 from tests.benchmarks import timing
 from tests.benchmarks.training import RATE, TASKS, build
 
+EPOCHS = 15  # of a turn; a training has 60
 TASK = next(task for task in TASKS if task.name == "Japanese Vowels")
 
 
@@ -36,7 +36,7 @@ def by_hand(accuracy: bool, weights: list[np.ndarray]) -> tuple[Sequential, Call
     x, y = TASK.arrays()
     inputs = Tensor(x)
 
-    def epochs(count: int, shuffle: bool = True) -> list[float]:
+    def epochs(count: int = EPOCHS, shuffle: bool = True) -> list[float]:
         history = []
         for epoch in range(count):
             total = hits = 0.0
@@ -61,7 +61,7 @@ def by_fit(accuracy: bool, weights: list[np.ndarray]) -> tuple[Sequential, Calla
     x, y = TASK.arrays()
     inputs = Tensor(x)
 
-    def epochs(count: int, shuffle: bool = True) -> list[float]:
+    def epochs(count: int = EPOCHS, shuffle: bool = True) -> list[float]:
         history = network.fit(inputs, y, batch_size=TASK.batch, epochs=count, shuffle=shuffle, verbose=0)
         return history.history["loss"]
 
@@ -80,20 +80,19 @@ def check(weights: list[np.ndarray]) -> None:
     timing.same("fit", ["losses", *["weights"] * len(weights)], *found, tolerance=1e-12)
 
 
-def in_turns(contestants: dict[str, Callable[..., list[float]]], rounds: int, count: int) -> timing.Times:
+def in_turns(contestants: dict[str, Callable[..., list[float]]], rounds: int) -> timing.Times:
     """Seconds of every turn; the first one, of an epoch, warms up and does not count."""
     times: timing.Times = {name: [] for name in contestants}
     for epochs in contestants.values():
         epochs(1)
     for i in range(rounds):
         for name in list(contestants)[:: -1 if i % 2 else 1]:
-            times[name].append(timing.seconds_of(partial(contestants[name], count), 1))
+            times[name].append(timing.seconds_of(contestants[name], 1))
     return times
 
 
 def main() -> None:
     options = timing.parser(__doc__, threads=1, rounds=12)
-    options.add_argument("--epochs", type=int, default=15, help="of a turn; a training has 60")
     given = options.parse_args()
     timing.limit_threads(given.threads)
     weights = build(TASK).get_weights()
@@ -101,8 +100,8 @@ def main() -> None:
     rows = []
     for name, accuracy in (("loss", False), ("accuracy", True)):
         steps = {"fit": by_fit(accuracy, weights)[1], "loop": by_hand(accuracy, weights)[1]}
-        times = in_turns(steps, given.rounds, given.epochs)
-        rows.append(timing.report(f"{TASK.name}, {given.epochs} epochs with the {name}", times, "fit", ["loop"]))
+        times = in_turns(steps, given.rounds)
+        rows.append(timing.report(f"{TASK.name}, {EPOCHS} epochs with the {name}", times, "fit", ["loop"]))
         print(f"  fit adds {100 * (rows[-1]['ratios']['loop'] - 1):+.1f} %")
     timing.keep(given.json, rows)
 
