@@ -13,9 +13,10 @@ from contextvars import ContextVar
 from functools import partial, update_wrapper
 from typing import Any, NoReturn, overload
 
-from minigrad.backend import Array, array_types, asarray, describe, device_of, is_array
+from minigrad.backend import Array, array_types, asarray
 from minigrad.kernels.product import sum_rows
-from minigrad.tape import Node, Value, births, new, recording, value_types
+from minigrad.ops.refusals import on_tensors, refuse_arguments, refuse_kind
+from minigrad.tape import Node, births, new, recording, value_types
 
 _watcher: ContextVar[Any] = ContextVar("minigrad_watcher", default=None)
 _watchers = 0  # how many there are in all threads: asked first at every call, since a global costs next to nothing
@@ -63,8 +64,8 @@ class Plan:
 
     def recorded_rules(self) -> list[tuple[int, Any, list[int]]]:
         """The rules for a walk that is itself recorded: one that cannot run on Tensors is named."""
-        recorded = self.op.recorded_rule
-        return [(position, partial(recorded, position, rule), sources) for position, rule, sources in self.rules]
+        op = self.op
+        return [(position, partial(on_tensors, op, position, rule), sources) for position, rule, sources in self.rules]
 
 
 class Op:
@@ -143,13 +144,13 @@ class Op:
                 f"{self.name}: an op must have a rule for each argument before an argument requires gradients: write "
                 f"{self._call()}, with None for an argument that has no derivative. Received: an op without rules"
             )
-        return self.rules[self._argument(position)]
+        return self.rules[self.argument_at(position)]
 
     def _call(self) -> str:
         """How its rules are written down, to be shown."""
         return f"{self.name}.backward({', '.join(f'{argument}=...' for argument in self.arguments)})"
 
-    def _argument(self, position: int) -> str:
+    def argument_at(self, position: int) -> str:
         """The name of the argument that the input at ``position`` belongs to."""
         return self.arguments[min(position, len(self.arguments) - 1)]
 
@@ -195,7 +196,7 @@ class Op:
         try:
             y = self.compute(*arrays, **attributes) if attributes else self.compute(*arrays)
         except (TypeError, ValueError, IndexError, AttributeError) as error:
-            self._explain(error, arrays, attributes)
+            refuse_arguments(self, error, arrays, attributes)
         if value is None:
             return y
         if type(y) not in array_types:
@@ -244,36 +245,10 @@ class Op:
             of = f" of {len(numbers)} {'tensors' if tensors else 'parts'}"
             raise type(error)(f"{self.name}: {must}. Received: a {type(numbers).__name__}{of}") from error
 
-    def _explain(self, error: Exception, arrays: list[Any], attributes: dict[str, Any]) -> NoReturn:
-        """Raise again, saying who refused what; devices first, for they are the usual reason."""
-        names = self.arguments[:-1] + [f"{self.arguments[-1]}[{i}]" for i in range(len(arrays))]
-        named = dict(zip(names if self.variadic else self.arguments, arrays, strict=False))
-        devices = {name: device_of(array) for name, array in named.items() if is_array(array)}
-        if len(set(devices.values())) > 1:
-            received = ", ".join(f"{name} on {device!r}" for name, device in devices.items())
-            raise TypeError(
-                f"{self.name}: arguments must be on one device; move one with .to(device). Received: {received}"
-            ) from error
-        strange = [x for x in named.values() if not (is_array(x) or isinstance(x, (bool, int, float, complex)))]
-        if isinstance(error, AttributeError) and not strange:
-            raise error
-        message = str(error).removeprefix(f"{self.name}: ")
-        if "Received: " in message and message != str(error):
-            raise error
-        if strange:
-            message = "arguments must be Tensors, arrays or numbers"
-        elif tensors := [name for name, value in attributes.items() if isinstance(value, Value)]:
-            message = f"{tensors[0]} must not be a Tensor, for gradients reach arguments alone, not attributes"
-        elif "axis" in attributes and "cannot be interpreted as an integer" in message:
-            message = f"axis must be {'one' if isinstance(attributes['axis'], (tuple, list)) else 'an'} integer"
-        if "Received: " not in message:
-            received = ", ".join(f"{name}={describe(value)}" for name, value in (named | attributes).items())
-            message = f"{message.rstrip('. ')}. Received: {received or 'nothing'}"
-        kinds = (TypeError,) if strange else (ValueError, IndexError, TypeError)
-        raise next((kind for kind in kinds if isinstance(error, kind)), TypeError)(f"{self.name}: {message}") from error
-
     def fitted(self, gradient: Any, parent: Any, position: int) -> Any:
         """The gradient with the shape and dtype of its argument: broadcasting summed, promotion undone."""
+        if not hasattr(gradient, "dtype"):
+            refuse_kind(self, position, gradient)
         shape = parent.shape
         if gradient.shape != shape:
             if self.broadcasts and gradient.shape[1:] == shape:  # a bias, as most are
@@ -293,29 +268,9 @@ class Op:
         if what == "shape" and not self.broadcasts and _broadcasts_to(parent.shape, gradient.shape):
             cure = "; where broadcasting repeats arguments, say @op(broadcasts=True), and what it repeated is summed"
         raise RuntimeError(
-            f"{self.name}: the backward rule of {self._argument(position)!r} must return the {what} of its argument"
+            f"{self.name}: the backward rule of {self.argument_at(position)!r} must return the {what} of its argument"
             f"{cure}. Received: gradient {what}={getattr(gradient, what)}, argument {what}={getattr(parent, what)}"
         )
-
-    def refuse_kind(self, gradient: Any, position: int, error: AttributeError) -> NoReturn:
-        """Refuse what a rule returned, since it has neither shape nor dtype."""
-        if is_array(gradient) or isinstance(gradient, Value):
-            raise error
-        raise RuntimeError(
-            f"{self.name}: the backward rule of {self._argument(position)!r} must return an array, the gradient of its "
-            f"argument. Received: {describe(gradient)}"
-        ) from error
-
-    def recorded_rule(self, position: int, rule: Callable[..., Any], g: Any, *kept: Any) -> Any:
-        """What a rule gives for Tensors, as it is asked where its result will be differentiated again."""
-        try:
-            return rule(g, *kept)
-        except (TypeError, AttributeError) as error:
-            raise TypeError(
-                f"{self.name}: the backward rule of {self._argument(position)!r} must be written with operators and "
-                "minigrad.ops, not with NumPy, to be differentiated again: with create_graph=True and at order 2 it is "
-                f"given Tensors. Received: {type(error).__name__}: {error}"
-            ) from error
 
 
 @overload
