@@ -7,6 +7,7 @@ the CPU and on the GPU. CuPy is imported when a GPU is first asked for, never be
 from __future__ import annotations
 
 import importlib
+import reprlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
@@ -30,6 +31,8 @@ class ArrayModule(NamedTuple):
     to_host: Callable[[Array], Any]
 
 
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = 100
 _by_device: dict[str, ArrayModule] = {}
 _by_type: dict[type, ArrayModule] = {}
 number_types = {bool, int, float, complex, *(t for t in np.sctypeDict.values() if issubclass(t, (np.number, np.bool_)))}
@@ -232,9 +235,14 @@ def asarray(value: Any, dtype: Any = None, like: Array | None = None) -> Array:
             raise TypeError("array: a mask would be lost; give .filled(value) or .data. Received: a masked array")
         value = value if type(value) in array_types else np.asarray(value)
         return value if dtype is None or value.dtype == dtype else value.astype(dtype)
-    array = np.asarray(value, dtype)
+    try:
+        array = np.asarray(value, dtype)
+    except ValueError as error:
+        raise ValueError(
+            f"array: numbers must be given, and nested lists of them be of equal lengths. Received: {describe(value)}"
+        ) from error
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"array: numbers must be given. Received: {value!r}")
+        raise TypeError(f"array: numbers must be given. Received: {describe(value)}")
     return array if like is None else _module_of(like).from_host(array)
 
 
@@ -325,8 +333,8 @@ def raw_kernel(source: str, name: str, options: tuple[str, ...]) -> Any:
 
 
 def describe(array: Any) -> str:
-    """An array as error messages show it: ``float32(2, 3)``; anything else as itself."""
-    return f"{array.dtype}{array.shape}" if is_array(array) else repr(array)
+    """An array as error messages show it: ``float32(2, 3)``; anything else as itself, long things shortened."""
+    return f"{array.dtype}{array.shape}" if is_array(array) else _shortened.repr(array)
 
 
 def format_array(array: Array, indent: int = 0) -> str:

@@ -162,6 +162,8 @@ def _leaves(who: str, inputs: Any) -> tuple[list[Tensor], bool]:
 
 
 def _call(who: str, f: Callable[..., Any], leaves: list[Tensor]) -> Tensor:
+    if not callable(f):
+        raise TypeError(f"{who}: f must be a function of Tensors. Received: f={f!r}")
     y = f(*leaves)
     if not isinstance(y, Value):
         raise TypeError(f"{who}: f must return a Tensor. Received: {type(y).__name__}")

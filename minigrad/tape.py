@@ -299,12 +299,13 @@ def _walk(
         if needed is not None and node in found:
             found[node] = g
         parents = node.parents
-        saved: Any = node.saved
+        saved: Any
+        saved, rules = node.saved, node.plan.rules
         if saved is None:
             _refuse_let_go(node)  # by another thread, meanwhile
         if create_graph:
-            saved = saved_values(node, saved, value)
-        for position, rule, sources in node.plan.rules:
+            saved, rules = saved_values(node, saved, value), node.plan.recorded_rules()
+        for position, rule, sources in rules:
             parent = parents[position]
             if needed is not None and parent not in needed:
                 continue
@@ -318,7 +319,11 @@ def _walk(
                 for i in sources:
                     given.append(saved[i] if i >= 0 else parent.shape)
                 contribution = rule(*given)
-            if contribution.shape != parent.shape or contribution.dtype is not parent.dtype:
+            try:
+                fits = contribution.shape == parent.shape and contribution.dtype is parent.dtype
+            except AttributeError:  # it is no array
+                fits = False
+            if not fits:
                 contribution = node.plan.op.fitted(contribution, parent, position)
             before = gradients.get(parent)
             gradients[parent] = contribution if before is None else before + contribution

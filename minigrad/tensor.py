@@ -12,16 +12,19 @@ from minigrad.backend import (
     Array,
     asarray,
     capturing,
+    describe,
     device_of,
     dtype_of,
     format_array,
     is_array,
+    is_inexact,
     module_for,
     move,
     to_host,
     undisguised,
 )
 from minigrad.ops.axes import axes_within, axis_within
+from minigrad.protocols import number, of_function, of_ufunc
 from minigrad.random import drawn
 from minigrad.settings import floatx
 
@@ -48,7 +51,6 @@ class Tensor(tape.Value):
     """
 
     __slots__ = ("__weakref__", "_frozen")  # the latter is the leaf of a tensor that requires gradients no more
-    __array_ufunc__ = None  # a NumPy array on the left of an operator leaves the work to Tensor
     __hash__ = object.__hash__
 
     def __init__(
@@ -63,6 +65,8 @@ class Tensor(tape.Value):
             array = array.astype(dtype_of(dtype) if dtype is not None else array.dtype)  # a copy
         else:
             array = _from_numbers(data, dtype)
+        if array.dtype.kind not in "biufc":
+            raise TypeError(f"Tensor: numbers must be given. Received: data={describe(data)}, dtype={array.dtype}")
         if device is not None:
             array = move(array, device)
         super().__init__(array)
@@ -149,21 +153,36 @@ class Tensor(tape.Value):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
+        if self.ndim == 0:
+            raise TypeError("iteration: a tensor must have an axis; .item() gives the number. Received: a 0-D tensor")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "setitem: a Tensor must stay as it was computed, since a tape may hold it; ops.where(mask, value, x) makes "
+            f"a new one, and a Variable can be assigned. Received: a Tensor of shape {self.shape}"
+        )
 
     def __bool__(self) -> bool:
-        return bool(self.item())
+        return bool(number("bool", self.data))
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(number("float", self.data))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(number("int", self.data))
+
+    def __complex__(self) -> complex:
+        return complex(number("complex", self.data))
 
     def __index__(self) -> int:
-        if self.dtype.kind not in "iu":
-            raise TypeError(f"index: the dtype must be an integer. Received: dtype={self.dtype}")
-        return int(self.item())
+        return int(number("index", self.data))
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(number("round", self.data), digits)
+
+    def __format__(self, specification: str) -> str:
+        return format(number("format", self.data), specification) if specification else str(self)
 
     # ------------------------------------------------------------------ in and out
 
@@ -211,7 +230,16 @@ class Tensor(tape.Value):
         return Tensor._output(self.data, None)
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError("numpy: a Tensor must be copied to the host aloud, with .numpy(). Received: a Tensor")
+        raise TypeError(
+            "numpy: a Tensor must be copied to the host explicitly, with .numpy(), which leaves its history behind. "
+            f"Received: a Tensor of shape {self.shape}"
+        )
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return of_ufunc(self, ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return of_function(self, function, args, kwargs)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         """A copy for other libraries, read-only where they know what that is; ``.data`` is the array itself."""
@@ -538,7 +566,10 @@ def _created(array: Array, device: str, requires_grad: bool) -> Tensor:
 
 
 def _drawn(draw: Callable[[Any], Array], seed: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:
-    array = drawn(lambda stream: asarray(draw(stream), dtype or floatx()), seed, device)
+    kind = dtype_of(dtype or floatx())
+    if not is_inexact(kind):
+        raise TypeError(f"dtype: numbers that are drawn must be floating. Received: dtype={dtype!r}")
+    array = drawn(lambda stream: asarray(draw(stream), kind), seed, device)
     return _created(array, device, requires_grad)
 
 

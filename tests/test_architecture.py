@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minigrad"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LONGEST = 400
-LONGER = {"tensor.py": 560}  # NumPy's operators at one line each
+LONGER = {"tensor.py": 600}  # NumPy's operators at one line each
 
 # The floor of each file or folder; a file imports from its own floor and those below.
 FLOORS = {
@@ -27,7 +27,7 @@ FLOORS = {
     "kernels": 1, "random": 1,
     "grad_mode": 2, "tape": 2,
     "ops": 3, "anomaly": 3,
-    "tensor": 4,
+    "tensor": 4, "protocols": 4,
     "data": 5, "draw": 5, "functional": 5, "variable": 5, "config": 5,
     "gradcheck": 6, "initializers": 6, "regularizers": 6, "constraints": 6, "activations": 6, "losses": 6, "metrics": 6,
     "layers": 7, "models": 7, "optimizers": 7, "plot": 7, "saving": 7, "distributed": 7,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -17,7 +19,7 @@ import pytest
 from examples import japanese_vowels
 from minigrad import Tensor, plot
 from minigrad.layers import SeparableConv1D
-from tests.benchmarks import memory, scale, timing, training, ways, where
+from tests.benchmarks import against, memory, scale, timing, training, ways, where
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +70,37 @@ def test_unknown_peers_are_refused(name: str) -> None:
     assert "--peers must be among [" in done.stderr
     assert "Received: ['abacus']" in done.stderr
     assert not done.stdout
+
+
+@pytest.mark.parametrize("only", ["overhead", "EEGNet", "Vowels", "check_layer: Dense"])
+def test_a_checkout_is_measured_against_itself(only: str, tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    quick = [*QUICK, "--seconds", "1e-3", "--starts", "1", "--json", str(file)]
+    done = run("against", str(ROOT), "--only", only, *quick)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["workload"] for row in rows] == [case.name for case in against.CASES if only in case.name]
+    assert all(row["workload"] in done.stdout for row in rows)
+    assert re.search(r"geometric means\n  .+ \d+\.\d{3}, of CPU time \d+\.\d{3}\n", done.stdout)
+    for row in rows:
+        assert min(*row["medians_s"].values(), *row["ratios"].values()) > 0
+
+
+def test_the_other_checkout_is_the_one_that_is_measured(tmp_path: Path) -> None:
+    """One whose tanh is another function is found out, and so is one that fails, or is none at all."""
+    done = run("against", str(tmp_path), "--only", "overhead", *QUICK)
+    assert f"checkout must hold minigrad/, as git worktree makes it. Received: {tmp_path}" in done.stderr
+    package = shutil.copytree(ROOT / "minigrad", tmp_path / "minigrad", ignore=shutil.ignore_patterns("__pycache__"))
+    with (package / "__init__.py").open("a") as file:
+        file.write("\ncompute = ops.tanh.compute\nops.tanh.compute = lambda x: -compute(x)\n")
+    done = run("against", str(tmp_path), "--only", "overhead", *QUICK)
+    assert done.returncode == 1
+    assert re.search(rf"{tmp_path}: overhead: chain of 20: y differs ", done.stderr)
+    (package / "__init__.py").write_text("import abacus")
+    done = run("against", str(tmp_path), "--only", "overhead", *QUICK)
+    assert done.returncode == 1
+    assert f"{tmp_path}: ModuleNotFoundError: No module named 'abacus'" in done.stderr
 
 
 def test_absent_peers_are_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -221,7 +221,7 @@ def test_iteration(x: Tensor) -> None:
     assert [row.tolist() for row in rows] == A.tolist()
     first, second = x
     assert grad((first * 2 + second).sum(), x).tolist() == [[2.0] * 3, [1.0] * 3]
-    with pytest.raises(TypeError, match="len: a tensor must have an axis"):
+    with pytest.raises(TypeError, match="iteration: a tensor must have an axis"):
         iter(x.sum())
 
 
@@ -299,8 +299,7 @@ def test_detach(x: Tensor) -> None:
         (lambda x: x.transpose(0), ValueError, "^transpose: "),
         (lambda x: x[5], IndexError, "^getitem: "),
         (lambda x: x + "a", TypeError, "^add: "),
-        (lambda x: np.asarray(x), TypeError, r"numpy: a Tensor must be copied to the host aloud, with .numpy\(\)"),
-        (lambda x: np.exp(x), TypeError, "ufunc"),
+        (lambda x: np.asarray(x), TypeError, r"numpy: a Tensor must be copied to the host explicitly, with .numpy\(\)"),
         (lambda x: x.to("gpu"), ValueError, "device: must be 'cpu', 'cuda' or 'cuda:N'. Received: device='gpu'"),
         (lambda x: x.to(0), TypeError, "device: a name such as 'cpu' or 'cuda:0' must be given. Received: device=0"),
         (lambda x: Tensor.randn(2, seed=-1), ValueError, "seed: must be a non-negative integer"),

@@ -19,13 +19,13 @@ from minigrad.backend import (
     array_types,
     asarray,
     describe,
-    device_of,
     is_array,
     number_types,
     undisguised,
     unshared,
 )
 from minigrad.kernels.sums import rows, total
+from minigrad.ops.refusals import on_tensors, refuse_arguments, refuse_kind
 from minigrad.tape import Node, Value, births, new, recording, value_types
 
 _FIXED = number_types | {str, slice, type(None), type(Ellipsis)}  # what nobody can change
@@ -77,6 +77,11 @@ class Plan:
             for i, rule, given in asked
         ]
 
+    def recorded_rules(self) -> list[tuple[int, Any, list[int]]]:
+        """The rules for a walk that is itself recorded: one that cannot run on Tensors is named."""
+        op = self.op
+        return [(position, partial(on_tensors, op, position, rule), sources) for position, rule, sources in self.rules]
+
 
 class Op:
     """A documented function of arrays with one explicit backward rule per argument.
@@ -89,6 +94,8 @@ class Op:
     registry: dict[str, Op] = {}
 
     def __init__(self, compute: Callable[..., Array], broadcasts: bool) -> None:
+        if not (callable(compute) and hasattr(compute, "__name__")):
+            raise TypeError(f"op: a function of arrays must be given. Received: {compute!r}")
         update_wrapper(self, compute)
         self.compute = compute
         self.name: str = compute.__name__
@@ -109,7 +116,7 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(self.arguments)})>"
 
-    def backward(self, **rules: Callable[..., Any] | None) -> None:
+    def backward(self, *unnamed: Any, **rules: Callable[..., Any] | None) -> None:
         """Write down the rule of every argument; None says "not differentiable" aloud.
 
         A rule's first parameter is ``g``, the gradient of the output (``h`` where an argument is called g).
@@ -120,15 +127,19 @@ class Op:
         Raises:
             TypeError: the rules are not named like the arguments, or ask for something unknown.
         """
-        if list(rules) != self.arguments:
+        if unnamed or list(rules) != self.arguments:
+            without = f", {len(unnamed)} without a name" if unnamed else ""
             raise TypeError(
-                f"{self.name}.backward: rules must be named like the arguments, in their order. "
-                f"Received: rules={list(rules)}, arguments={self.arguments}"
+                f"{self.name}.backward: rules must be named like the arguments, in their order; write {self._call()}. "
+                f"Received: rules={list(rules)}{without}, arguments={self.arguments}"
             )
         for argument, rule in rules.items():
             if rule is None:
                 continue
-            first, *asked = inspect.signature(rule).parameters
+            try:
+                first, *asked = inspect.signature(rule).parameters
+            except (TypeError, ValueError):  # no function, or one without parameters that have names
+                first, asked = "", []
             known = {"y", *self.arguments, *self.defaults, f"{argument}_shape"}
             if self.variadic:
                 known.add("index")
@@ -136,6 +147,7 @@ class Op:
                 raise TypeError(
                     f"{self.name}.backward: a rule takes g (h, where g is an argument), then what the tape must keep, "
                     f"of {sorted(known)}. Received: {argument}=({', '.join([first, *asked])})"
+                    + ("" if first else f", the parameters of {rule!r}")
                 )
             self.asks[rule] = asked
         self.rules = rules
@@ -143,7 +155,20 @@ class Op:
 
     def rule_of(self, position: int) -> Callable[..., Any] | None:
         """The rule for the input at ``position``."""
-        return self.rules[self.arguments[min(position, len(self.arguments) - 1)]]
+        if not self.rules:
+            raise RuntimeError(
+                f"{self.name}: an op must have a rule for each argument before an argument requires gradients: write "
+                f"{self._call()}, with None for an argument that has no derivative. Received: an op without rules"
+            )
+        return self.rules[self.argument_at(position)]
+
+    def _call(self) -> str:
+        """How its rules are written down, to be shown."""
+        return f"{self.name}.backward({', '.join(f'{argument}=...' for argument in self.arguments)})"
+
+    def argument_at(self, position: int) -> str:
+        """The name of the argument that the input at ``position`` belongs to."""
+        return self.arguments[min(position, len(self.arguments) - 1)]
 
     def source(self, name: str, position: int, count: int) -> int | tuple[str, Any]:
         """Where a rule's parameter comes from: the position of an array among ``count`` inputs and the output,
@@ -192,8 +217,8 @@ class Op:
             bit += bit
         try:
             y = self.compute(*arrays, **attributes) if attributes else self.compute(*arrays)
-        except (TypeError, ValueError, IndexError) as error:
-            self._explain(error, arrays)
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            refuse_arguments(self, error, arrays, attributes)
         if value is None:
             return y
         if type(y) not in array_types:
@@ -275,27 +300,11 @@ class Op:
             f"imaginary parts. Received: {received}, which give {y.dtype}"
         )
 
-    def _explain(self, error: Exception, arrays: list[Any]) -> NoReturn:
-        """Raise again, saying who refused what; devices first, for they are the usual reason."""
-        names = self.arguments[:-1] + [f"{self.arguments[-1]}[{i}]" for i in range(len(arrays))]
-        named = dict(zip(names if self.variadic else self.arguments, arrays, strict=False))
-        devices = {name: device_of(array) for name, array in named.items() if is_array(array)}
-        if len(set(devices.values())) > 1:
-            received = ", ".join(f"{name} on {device!r}" for name, device in devices.items())
-            raise TypeError(
-                f"{self.name}: arguments must be on one device; move one with .to(device). Received: {received}"
-            ) from error
-        message = str(error).removeprefix(f"{self.name}: ")
-        if "Received: " not in message:
-            received = ", ".join(f"{name}={describe(array)}" for name, array in named.items())
-            message = f"{message.rstrip('. ')}. Received: {received}"
-        elif message != str(error):
-            raise error
-        kind = next(kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind))
-        raise kind(f"{self.name}: {message}") from error
 
     def fitted(self, gradient: Any, parent: Any, position: int) -> Any:
         """The gradient with the shape and dtype of its argument: broadcasting summed, promotion undone."""
+        if not hasattr(gradient, "dtype"):
+            refuse_kind(self, position, gradient)
         shape = parent.shape
         if gradient.shape != shape:
             if self.broadcasts and gradient.shape[1:] == shape:  # a bias, as most are
@@ -311,10 +320,12 @@ class Op:
         return gradient
 
     def _refuse(self, what: str, gradient: Any, parent: Any, position: int) -> NoReturn:
-        argument = self.arguments[min(position, len(self.arguments) - 1)]
+        cure = ""
+        if what == "shape" and not self.broadcasts and _broadcasts_to(parent.shape, gradient.shape):
+            cure = "; where broadcasting repeats arguments, say @op(broadcasts=True), and what it repeated is summed"
         raise RuntimeError(
-            f"{self.name}: the backward rule of {argument!r} must return the {what} of its argument. Received: "
-            f"gradient {what}={getattr(gradient, what)}, argument {what}={getattr(parent, what)}"
+            f"{self.name}: the backward rule of {self.argument_at(position)!r} must return the {what} of its argument"
+            f"{cure}. Received: gradient {what}={getattr(gradient, what)}, argument {what}={getattr(parent, what)}"
         )
 
 
