@@ -320,11 +320,10 @@ def _walk(
                     given.append(saved[i] if i >= 0 else parent.shape)
                 contribution = rule(*given)
             try:
-                fits = contribution.shape == parent.shape and contribution.dtype is parent.dtype
-            except AttributeError:  # it is no array
-                fits = False
-            if not fits:
-                contribution = node.plan.op.fitted(contribution, parent, position)
+                if contribution.shape != parent.shape or contribution.dtype is not parent.dtype:
+                    contribution = node.plan.op.fitted(contribution, parent, position)
+            except AttributeError as error:
+                node.plan.op.refuse_kind(contribution, position, error)
             before = gradients.get(parent)
             gradients[parent] = contribution if before is None else before + contribution
         if needed is None:

@@ -303,8 +303,6 @@ class Op:
 
     def fitted(self, gradient: Any, parent: Any, position: int) -> Any:
         """The gradient with the shape and dtype of its argument: broadcasting summed, promotion undone."""
-        if not hasattr(gradient, "dtype"):
-            refuse_kind(self, position, gradient)
         shape = parent.shape
         if gradient.shape != shape:
             if self.broadcasts and gradient.shape[1:] == shape:  # a bias, as most are
@@ -318,6 +316,12 @@ class Op:
                 self._refuse("dtype", gradient, parent, position)
             gradient = gradient.astype(parent.dtype)
         return gradient
+
+    def refuse_kind(self, gradient: Any, position: int, error: AttributeError) -> NoReturn:
+        """Refuse what a rule returned, if it is no array."""
+        if hasattr(gradient, "dtype"):
+            raise error
+        refuse_kind(self, position, gradient)
 
     def _refuse(self, what: str, gradient: Any, parent: Any, position: int) -> NoReturn:
         cure = ""
