@@ -17,15 +17,30 @@ of f, and ``create_graph=True`` where the result is to be differentiated itself:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from minigrad import ops
 from minigrad.backend import array_module, asarray, describe, filled_like
 from minigrad.tape import Leaf, Value, grad, recorded
 from minigrad.tensor import Tensor
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-@recorded()
+
+def _recorded(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, whose ops are recorded whatever `no_grad` says around it."""
+
+    @wraps(function)
+    def within(*args: P.args, **kwargs: P.kwargs) -> R:
+        with recorded():
+            return function(*args, **kwargs)
+
+    return within
+
+
+@_recorded
 def vjp(f: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
     r"""The output, and the product :math:`J^T v` with one gradient for each input.
 
@@ -49,7 +64,7 @@ def vjp(f: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = 
     return y if create_graph else y.detach(), gradients if several else gradients[0]
 
 
-@recorded()
+@_recorded
 def jvp(f: Callable[..., Any], inputs: Any, v: Any, create_graph: bool = False) -> tuple[Any, Any]:
     r"""The output, and the product :math:`J v`: how the output changes when the inputs move along v.
 
@@ -75,7 +90,7 @@ def jvp(f: Callable[..., Any], inputs: Any, v: Any, create_graph: bool = False) 
     return y if create_graph else y.detach(), product
 
 
-@recorded()
+@_recorded
 def hvp(f: Callable[..., Any], inputs: Any, v: Any, create_graph: bool = False) -> tuple[Any, Any]:
     r"""The output of a scalar function, and the product :math:`H v` of its Hessian, which is never built.
 
@@ -94,7 +109,7 @@ def hvp(f: Callable[..., Any], inputs: Any, v: Any, create_graph: bool = False) 
     return y if create_graph else y.detach(), products if several else products[0]
 
 
-@recorded()
+@_recorded
 def jacobian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> Any:
     """The Jacobian, of shape (*output, *input), for each input.
 
@@ -106,7 +121,7 @@ def jacobian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> 
     return matrices if several else matrices[0]
 
 
-@recorded()
+@_recorded
 def hessian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> Any:
     """The Hessian of a scalar function, of shape (*input, *input); for a list of inputs a list of lists of blocks.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import Tensor, grad, gradcheck, no_grad
+from minigrad import Tensor, detect_anomaly, grad, gradcheck, no_grad, ops
 from minigrad.functional import hessian, hvp, jacobian, jvp, vjp
 
 x = Tensor(np.array([2.0, 3.0]), requires_grad=True)
@@ -220,6 +220,11 @@ def test_functional_does_not_mind() -> None:
     assert (a.tolist(), b.tolist()) == ([8.0, -6.0], [16.0, -12.0])  # 2 b v, and 2 b v + 2 a v
     assert grad(a.sum() + b.sum(), x).tolist() == [12.0, -6.0]
     assert jacobian(lambda x: no_grad()(lambda: x * x)() + x, at).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_the_line_of_the_user_is_found_behind_them() -> None:
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"called at .*test_no_grad\.py:\d+: vjp"):
+        vjp(ops.log, Tensor([-1.0]))
 
 
 def test_the_checker_does_not_mind() -> None:

@@ -112,11 +112,11 @@ class Subject:
             raise TypeError(f"gradcheck: one input at least must be floating. Received: inputs={inputs!r}")
         self.tree = _with_slots(tree, count())
 
-    @recorded()
     def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
         """What f returns at ``leaves``, recorded in any case, for f may itself ask for gradients."""
         args, kwargs = _filled(self.tree, leaves)
-        result = self.f(*args, **kwargs)
+        with recorded():
+            result = self.f(*args, **kwargs)
         outputs: list[Tensor] = []
         for label, y in _leaves_of(([result], {}), ["the output"]):
             if not isinstance(y, Value):
@@ -173,7 +173,6 @@ class Gradients:
         self.arrays = subject.arrays + [w.astype(y.dtype) for w, y in zip(weights, outputs, strict=True)]
         self.dtypes = subject.dtypes + [y.dtype for y in outputs]
 
-    @recorded()
     def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
         """The gradients, one for each input of the subject."""
         inputs, weights = leaves[: self.count], leaves[self.count :]
@@ -182,7 +181,8 @@ class Gradients:
             if y.dtype != v.dtype:  # the derivative is taken by complex steps
                 v = leaf((v.data if y.dtype.kind == "c" else v.data.real).astype(y.dtype))
             for i, g in enumerate(pull(y, inputs, v, create_graph)):
-                total[i] = g if total[i] is None else total[i] + g
+                with recorded():
+                    total[i] = g if total[i] is None else total[i] + g
         return total
 
 

@@ -372,8 +372,9 @@ def kept(value: Any) -> Any:
         return {name: kept(part) for name, part in value.items()}
     if isinstance(value, Value):
         return value._output(value.data, None)  # a variable may be assigned
-    value = undisguised(value)
-    return copy(value) if is_array(value) or isinstance(value, MutableSequence) else value
+    if is_array(value := undisguised(value)):
+        return value.copy()
+    return copy(value) if isinstance(value, MutableSequence) else value
 
 
 def _not_lent(rule: Callable[..., Any], g: Any, *given: Any) -> Any:
