@@ -21,6 +21,7 @@ from minigrad.optimizers import Optimizer
 from minigrad.random import generator
 from minigrad.saving import load_checkpoint, save_checkpoint
 from minigrad.training.interrupts import interruptible
+from tests.golden import checkpoint as golden
 from tests.killed import data, network, training
 
 SCRIPT = Path(__file__).parent / "killed.py"
@@ -439,3 +440,41 @@ def test_bad_frequencies(save_freq: Any) -> None:
         callbacks.BackupAndRestore("a", save_freq)
     with pytest.raises(ValueError, match="filepath must not be empty"):
         callbacks.BackupAndRestore("")
+
+
+# ---------------------------------------------------------------------- files of before
+
+
+def test_a_checkpoint_of_before() -> None:
+    model, optimizer = golden.network(), optimizers.Adam(0.25)
+    state = load_checkpoint(golden.HERE / "checkpoint_1.ckpt", model, optimizer)
+    for ours, expected in zip(model.get_weights(), golden.filled(model.weights), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    for variable, expected in zip(optimizer.variables, golden.filled(optimizer.variables, 3), strict=True):
+        np.testing.assert_array_equal(variable.numpy(), expected)
+    for name, stream in golden.streams().items():
+        found = state.pop(name)
+        assert type(found.bit_generator).__name__ == name
+        for _ in range(700):
+            assert found.integers(9, dtype="uint32") == stream.integers(9, dtype="uint32")
+    with np.load(golden.HERE / "checkpoint_1.npz") as after:
+        assert generator().random() == after["drawn"]
+    assert list(state) == list(golden.STATE)
+    for name, expected in golden.STATE.items():
+        if isinstance(expected, np.ndarray):
+            assert state[name].dtype == expected.dtype
+            np.testing.assert_array_equal(state[name], expected)
+        else:
+            assert state[name] == expected
+            assert type(state[name]) is type(expected)
+
+
+def test_a_training_of_before_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "run.ckpt"
+    path.write_bytes((golden.HERE / "checkpoint_1_run.ckpt").read_bytes())
+    model, history = golden.trained(path)
+    assert model.optimizer.iterations == 12
+    with np.load(golden.HERE / "checkpoint_1.npz") as after:
+        np.testing.assert_allclose(history.history["loss"], after["loss"], rtol=1e-6)
+        for i, ours in enumerate(model.get_weights()):
+            np.testing.assert_allclose(ours, after[f"arr_{i}"], rtol=1e-4, atol=1e-6)
