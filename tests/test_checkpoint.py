@@ -123,6 +123,12 @@ def test_writers_killed(tmp_path: Path, times: int) -> None:
     assert result.stdout.startswith(f"{times} writers killed"), result.stderr
 
 
+@pytest.mark.parametrize("seconds", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_several_writers_at_once(tmp_path: Path, seconds: int) -> None:
+    result = run("share", tmp_path, "--seconds", seconds)
+    assert "whole files read" in result.stdout, result.stderr
+
+
 # ---------------------------------------------------------------------- Ctrl-C
 
 

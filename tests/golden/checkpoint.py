@@ -1,4 +1,4 @@
-"""Make checkpoint_1.ckpt and checkpoint_1_run.ckpt: files of the format "minigrad checkpoint 1", as it was first written.
+"""Make checkpoint_1.ckpt and checkpoint_1_run.ckpt: "minigrad checkpoint 1", as that format was first written.
 
     python -m tests.golden.checkpoint
 
