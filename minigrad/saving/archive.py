@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from minigrad.backend import Array, module_for
 
-MEMBERS = 1 << 14  # so many arrays at most; the directory of so many takes half a second
+MEMBERS = 1 << 13  # so many arrays at most, with the header; small ones take a second
 CHARACTERS = 1 << 22  # of the header: its worst text, of empty lists alone, takes a second and 200 MB
 _NPY_HEADER = 1 << 16  # what NumPy writes before the numbers of an array is shorter
 
@@ -41,6 +41,7 @@ class Archive:
 
     def __init__(self, file: InPieces) -> None:
         self._format = module_for("cpu").lib.format
+        self._npy_headers = {(1, 0): self._format.read_array_header_1_0, (2, 0): self._format.read_array_header_2_0}
         self._zip = zipfile.ZipFile(file)
         members = self._zip.infolist()
         self._left = {member.filename: member for member in members}
@@ -61,19 +62,21 @@ class Archive:
         member = self._left.pop(f"{name}.npy", None)
         if member is None or member.file_size > limit:
             raise ValueError(f"{name} is {'missing' if member is None else 'too large'}")
-        with self._zip.open(member) as file:  # first a look at what it claims to be
-            version = self._format.read_magic(file)
-            read = self._format.read_array_header_1_0 if version == (1, 0) else self._format.read_array_header_2_0
-            shape, _, dtype = read(file)
-        claimed = math.prod(shape) * max(dtype.itemsize, 1)
-        if min(shape, default=0) < 0 or not 0 <= member.file_size - claimed <= _NPY_HEADER or dtype.hasobject:
-            raise ValueError(f"{name} of {dtype}{shape} in {member.file_size} bytes")
-        if described is not None and [list(shape), str(dtype.newbyteorder("="))] != list(described):
-            raise ValueError(f"{name} of {dtype}{shape}, described as {described}")
         with self._zip.open(member) as file:
-            array = self._format.read_array(file, allow_pickle=False)
-            if file.read(1):
-                raise ValueError(f"{name} is followed by other bytes")
+            version = self._format.read_magic(file)
+            shape, fortran, dtype = self._npy_headers[version](file)
+            claimed = math.prod(shape) * dtype.itemsize
+            if min(shape, default=0) < 0 or not 0 <= member.file_size - claimed <= _NPY_HEADER or dtype.hasobject:
+                raise ValueError(f"{name} of {dtype}{shape} in {member.file_size} bytes")
+            if described is not None and [list(shape), str(dtype.newbyteorder("="))] != list(described):
+                raise ValueError(f"{name} of {dtype}{shape}, described as {described}")
+            array = module_for("cpu").empty(shape, dtype, order="F" if fortran else "C")
+            if claimed:
+                left = memoryview((array.T if fortran else array).reshape(-1).view("u1"))
+                while count := file.readinto(left[: InPieces.most]):
+                    left = left[count:]
+                if left or file.read(1):
+                    raise ValueError(f"{name} is shorter or longer than it claims")
         return array
 
     def rest(self, name: str) -> list[Array]:
@@ -82,9 +85,9 @@ class Archive:
 
 
 class InPieces(BufferedReader):
-    """A file that gives at most 2 MiB at once: so the directory of an archive, read in one piece, is no longer."""
+    """A file that gives at most 1 MiB at once: so the directory of an archive, read in one piece, is no longer."""
 
-    most = 1 << 21
+    most = 1 << 20
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(self.most if size is None or size < 0 else min(size, self.most))

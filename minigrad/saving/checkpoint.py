@@ -51,7 +51,7 @@ def save_checkpoint(
     Raises:
         OSError: the path cannot be written, and why. What was there before is still there.
         TypeError: a state that cannot be written; no model, no optimizer, no path.
-        ValueError: more than 16,383 arrays, or a state of more than 4 million characters besides them.
+        ValueError: 8,192 arrays or more, or a state of more than 4 million characters besides them.
 
     >>> import tempfile
     >>> from minigrad import Sequential, layers, optimizers

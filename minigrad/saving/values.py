@@ -23,7 +23,8 @@ def packed(value: Any, arrays: list[Array], where: str, depth: int = 0) -> Any:
         return value
     if isinstance(value, Tensor) or is_array(value):
         array = value.numpy() if isinstance(value, Tensor) else to_host(value)
-        if not array.dtype.hasobject and not module_for("cpu").ma.isMaskedArray(value):
+        latin = all(ord(letter) < 256 for letter in str(array.dtype))  # fields of others are another file format
+        if latin and not array.dtype.hasobject and not module_for("cpu").ma.isMaskedArray(value):
             arrays.append(array)
             return {"array": len(arrays) - 1}
     if isinstance(value, Generator) and type(value.bit_generator).__name__ in GENERATORS:
