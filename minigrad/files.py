@@ -18,6 +18,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_AS_EFFECTIVE = os.access in os.supports_effective_ids
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -38,7 +39,7 @@ def replaced(path: str | Path, what: str) -> Iterator[IO[bytes]]:
     with _told(path, what):
         target = Path(os.path.realpath(path))
         former = _status(target)
-        if former is not None and not os.access(target, os.W_OK):
+        if former is not None and not os.access(target, os.W_OK, effective_ids=_AS_EFFECTIVE):
             raise PermissionError("it is there, and may only be read")
         clear(target)
         with _created_beside(target, 0o666 if former is None else 0o600) as file:

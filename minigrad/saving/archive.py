@@ -73,7 +73,7 @@ class Archive:
             array = module_for("cpu").empty(shape, dtype, order="F" if fortran else "C")
             if claimed:
                 left = memoryview((array.T if fortran else array).reshape(-1).view("u1"))
-                while count := file.readinto(left[: InPieces.most]):
+                while count := file.readinto(left[: InPieces.most]):  # type: ignore[attr-defined]  # it has
                     left = left[count:]
                 if left or file.read(1):
                     raise ValueError(f"{name} is shorter or longer than it claims")
