@@ -101,6 +101,8 @@ class Variable(Tensor):
                 f"assign: the value must be on the device of the variable {self.path!r}; move it with .to(device). "
                 f"Received: value on {device_of(data)!r}, variable on {self.device!r}"
             )
+        if data is self.data:
+            return data
         if data.dtype != self.dtype and data.dtype.kind not in ("biufc" if self.dtype.kind == "c" else "biuf"):
             raise TypeError(
                 f"assign: the value must be of numbers that fit the variable {self.path!r}. "
