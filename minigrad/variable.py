@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
-from minigrad.backend import Array, asarray, capturing, device_of
+from minigrad.backend import Array, asarray, capturing, device_of, move
 from minigrad.tensor import Tensor
 
 
@@ -86,7 +86,7 @@ class Variable(Tensor):
 
         Raises:
             ValueError: another shape.
-            TypeError: another device.
+            TypeError: another device; no numbers, or complex ones for a real variable.
         """
         data = self.fitting(value)
         self.hold(data if data is self.data else data.astype(self.dtype))  # astype copies
@@ -106,6 +106,13 @@ class Variable(Tensor):
             raise TypeError(
                 f"assign: the value must be on the device of the variable {self.path!r}; move it with .to(device). "
                 f"Received: value on {device_of(data)!r}, variable on {self.device!r}"
+            )
+        if data is self.data:
+            return data
+        if data.dtype != self.dtype and data.dtype.kind not in ("biufc" if self.dtype.kind == "c" else "biuf"):
+            raise TypeError(
+                f"assign: the value must be of numbers that fit the variable {self.path!r}. "
+                f"Received: value dtype={data.dtype}, variable dtype={self.dtype}"
             )
         return data
 
@@ -146,3 +153,18 @@ class Variable(Tensor):
         self.take(data)
         if (leaf := self.leaf) is not None:
             leaf.gradient = None
+
+
+def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:
+    """Assign each variable its value, which may be on another device; none of them, if one does not fit.
+
+    Raises:
+        ValueError, TypeError: as `Variable.assign`.
+    """
+    arrays = []
+    for variable, value in zip(variables, values, strict=True):
+        array = value.data if isinstance(value, Tensor) else asarray(value)
+        there = move(array, variable.device)
+        arrays.append(variable.fitting(there).astype(variable.dtype, copy=there is array))
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.hold(array)

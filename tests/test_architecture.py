@@ -23,7 +23,7 @@ LONGER = {"tensor.py": 600}  # NumPy's operators at one line each
 
 # The floor of each file or folder; a file imports from its own floor and those below.
 FLOORS = {
-    "backend": 0, "settings": 0, "replay": 0,
+    "backend": 0, "files": 0, "settings": 0, "replay": 0,
     "kernels": 1, "random": 1,
     "grad_mode": 2, "tape": 2,
     "ops": 3, "anomaly": 3,
@@ -57,7 +57,7 @@ def imported(path: Path) -> Iterator[tuple[str, bool]]:
         if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
             continue
         for node in ast.walk(statement):
-            top = node is statement
+            top = node is statement or (isinstance(statement, ast.Try) and node in statement.body)
             if isinstance(node, ast.Import):
                 yield from ((alias.name, top) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):

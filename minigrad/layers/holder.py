@@ -12,7 +12,7 @@ from minigrad.config import Configurable, argument, member_of
 from minigrad.regularizers import Regularizer
 from minigrad.settings import floatx
 from minigrad.tensor import Tensor
-from minigrad.variable import Variable
+from minigrad.variable import Variable, assign_all
 
 _PLAIN = {bool, int, float, str, type(None)}  # what most attributes are, and hold nothing
 
@@ -230,6 +230,7 @@ class Holder(LayerArguments):
 
         Raises:
             ValueError: a wrong count or a wrong shape.
+            TypeError: no numbers, or complex ones for a real weight.
         """
         own = self.weights
         if len(weights) != len(own):
@@ -244,8 +245,7 @@ class Holder(LayerArguments):
                     f"Layer {self.name} weight shape {weight.shape} is not compatible with provided weight shape "
                     f"{array.shape}."
                 )
-        for weight, array in zip(own, arrays, strict=True):
-            weight.assign(Tensor._output(array, None).to(weight.device))
+        assign_all(own, arrays)
 
     def count_params(self) -> int:
         """How many numbers the weights hold.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple
 
@@ -32,6 +35,7 @@ class _Call(NamedTuple):
 _call: ContextVar[_Call | None] = ContextVar("minigrad_call", default=None)
 _call_numbers = itertools.count(1)
 _name_counts: dict[str, int] = {}
+_weights_left: ContextVar[Counter[tuple[str, Any]] | None] = ContextVar("minigrad_weights_left", default=None)
 
 
 def clear_session() -> None:
@@ -183,6 +187,8 @@ class Layer(Holder):
         unknown = (83, 89)[trial]
         lengths = [1 + trial if i == 0 else unknown for i in range(len(shape))]
         known = tuple(length if n is None else n for n, length in zip(shape, lengths, strict=True))
+        if _weights_left.get() is not None and math.prod(known) > 1 << 22:
+            raise ValueError(f"{self.name}: a shape to be tried must be smaller. Received: {known}")
         return Tensor.zeros(known, dtype=self.compute_dtype, device=self.device)
 
     def add_weight(
@@ -207,6 +213,10 @@ class Layer(Holder):
         """
         if isinstance(shape, str):
             raise ValueError(f"add_weight: shape must be a tuple of integers, and name=... last. Received: {shape!r}")
+        if (left := _weights_left.get()) is not None:
+            left[name, tuple(shape)] -= 1
+            if left[name, tuple(shape)] < 0:
+                raise ValueError(f"add_weight: the weight must be one of those expected. Received: {name}, {shape=}")
         dtype = dtype_of(dtype or self.variable_dtype)
         if initializer is None:
             initializer = "glorot_uniform" if dtype.kind == "f" else "zeros"
@@ -318,6 +328,19 @@ class Layer(Holder):
         if checked != self._checked:
             self.input_spec.check(inputs.shape, f"Input 0 with name 'None' of layer '{self.name}'", inputs.dtype)
             self._checked = checked  # a moment's work, but else at every call
+
+
+@contextmanager
+def expecting_weights(described: Iterable[tuple[str, Sequence[int]]]) -> Iterator[None]:
+    """A context in which layers make weights of these names and shapes alone, and are tried on small inputs.
+
+    So a file that says for what shape a layer is to be built cannot ask for more memory than for the weights it brings.
+    """
+    token = _weights_left.set(Counter((name, tuple(shape)) for name, shape in described))
+    try:
+        yield
+    finally:
+        _weights_left.reset(token)
 
 
 class SameShape(Layer):
