@@ -36,7 +36,7 @@ def total(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     if type(x) is not HostArray or (char := x.dtype.char) not in "efdFD":
         return x.sum(axis=axis, keepdims=keepdims)
     if x.size <= _SMALL and char in "dD":  # of which few need no care
-        return x.sum(axis=axis, keepdims=keepdims)
+        return array_module(x).add.reduce(x, axis=axis, keepdims=keepdims)
     if char == "e":
         return total(x.astype("float32"), axis, keepdims).astype("float16")
     steps, shape = _plan(x.shape, axis, keepdims)
@@ -48,7 +48,7 @@ def total(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
         if not steps:
             x = array_module(x).ascontiguousarray(x)
     if not steps:
-        return x.sum(axis=axis, keepdims=keepdims)
+        return array_module(x).add.reduce(x, axis=axis, keepdims=keepdims)  # as x.sum, with less around it
     for before, count, after in steps:
         x = _middle(x.reshape(before, count, after))
     return x.reshape(shape)
@@ -70,18 +70,16 @@ def products(a: Array, b: Array, axis: tuple[int, ...]) -> Array:
 
 def rows(x: Array) -> Array:
     """The sum over the first axis; of a bias of few units, which meets few rows, with no time lost."""
-    if type(x) is HostArray and x.ndim == 2 and x.size <= _SMALL and x.dtype.char in "fd":
-        return _few(x)
+    if type(x) is HostArray and x.ndim == 2 and (count := len(x)) <= _FEW and (char := x.dtype.char) in "fd":
+        return _ones(count, char).dot(x)
     return total(x, 0)
 
 
 def _few(x: Array) -> Array:
-    """The sum of few rows, in the wider dtype unless they are very few."""
+    """The sum of few rows, in the wider dtype."""
     char = x.dtype.char
     wide = _WIDER.get(char, char)
-    if wide == char or len(x) <= _FEW:
-        return _ones(len(x), char).dot(x)
-    return _ones(len(x), wide).dot(x.astype(wide)).astype(char)
+    return _ones(len(x), wide).dot(x.astype(wide, copy=False)).astype(char, copy=False)
 
 
 def _middle(x: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.backend import Array, array_module, asarray, is_array
+from minigrad.backend import Array, array_module, filled_like, is_array
 from minigrad.ops.comparison import where
 from minigrad.ops.elementwise import log
 from minigrad.ops.op import op
@@ -128,7 +128,7 @@ def power_exponent_grad(a: Array, b: Array) -> Array:
     """
     xp = array_module(a, b)
     y = a**b
-    a = asarray(a, y.dtype, like=y)
+    a = a if is_array(a) else filled_like(y, a)
     return y * xp.log(xp.where((y == 0) | ((a == 0) & (b >= 0)), 1.0, a))
 
 

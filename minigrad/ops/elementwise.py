@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from minigrad.backend import Array, HostArray, array_module, asarray, is_array
+from minigrad.kernels.selection import select
 from minigrad.ops.comparison import where
 from minigrad.ops.op import op
 
@@ -18,8 +19,14 @@ _MANY = 1 << 12  # elements: below, making zeros costs more than it saves
 
 def floating(x: Any) -> Array:
     """Integers and booleans as float64: differences of unsigned ones, and some of signed ones, wrap around."""
-    x = asarray(x)
+    if not is_array(x):
+        x = asarray(x)
     return x if x.dtype.kind in "fc" else x.astype("float64")
+
+
+def widened(x: Any) -> Any:
+    """Half precision as float32, of arrays and of Tensors; the engine brings gradients back to their dtype."""
+    return x.astype("float32") if x.dtype.char == "e" else x
 
 
 @op
@@ -118,11 +125,10 @@ def tanh(x: Array) -> Array:
 
 
 def _tanh_back(g: Any, y: Any) -> Any:
-    """(1 - y)(1 + y) g, of which no digits cancel that y has, where 1 - y^2 loses them."""
-    d = 1 - y
-    d *= 1 + y
-    d *= g
-    return d
+    """(1 - y^2) g; in half precision next to nothing would be left of it where y is near 1."""
+    if y.dtype.char == "e":
+        g, y = widened(g), widened(y)
+    return g - g * y * y
 
 
 tanh.backward(x=_tanh_back)
@@ -225,7 +231,12 @@ def relu(x: Array) -> Array:
     return xp.maximum(x, xp.zeros(x.shape[1:], x.dtype))  # of two arrays NumPy takes the maximum faster
 
 
-relu.backward(x=lambda g, y: where(y <= 0, 0.0, g))
+def _relu_back(g: Any, y: Any) -> Any:
+    choose = select if type(g) is HostArray else where  # an op costs a little, and this is where networks spend it
+    return choose(y <= 0, 0.0, g)
+
+
+relu.backward(x=_relu_back)
 
 
 @op

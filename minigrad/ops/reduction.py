@@ -9,7 +9,7 @@ from minigrad.backend import Array, array_module
 from minigrad.kernels.sums import total
 from minigrad.ops.axes import Axis, axes_of, axis_within, integer
 from minigrad.ops.comparison import where
-from minigrad.ops.elementwise import exp, floating
+from minigrad.ops.elementwise import exp, floating, widened
 from minigrad.ops.movement import broadcast_to, reshape
 from minigrad.ops.op import op
 
@@ -35,11 +35,6 @@ def _restore(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
 def _as(y: Array, x: Array) -> Array:
     """The result in half precision if x has it."""
     return y.astype("float16") if x.dtype.char == "e" else y
-
-
-def widened(x: Any) -> Any:
-    """Half precision as float32, of arrays and of Tensors; the engine brings gradients back to their dtype."""
-    return x.astype("float32") if x.dtype.char == "e" else x
 
 
 def _divided(g: Any, count: Any) -> Any:
@@ -111,7 +106,7 @@ def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 def _extremum_back(g: Any, x: Any, y: Any, axis: Any, keepdims: bool) -> Any:
     chosen = (x == _restore(y, x.shape, axis, keepdims)) + (x != x)  # where one is NaN, so is y
-    count = sum(chosen, axis=axis, keepdims=True)  # an integer, which counts on beyond 2048 and 2^24
+    count = total(chosen, axes_of("max", axis), keepdims=True)  # an integer, which counts on beyond 2048 and 2^24
     return where(chosen, _divided(_restore(g, x.shape, axis, keepdims), count), 0.0)
 
 
@@ -186,7 +181,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
 
 def _softmax_back(g: Any, y: Any, axis: Any) -> Any:
     g, y = widened(g), widened(y)
-    return y * (g - sum(g * y, axis=axis, keepdims=True))
+    return y * (g - total(g * y, axes_of("softmax", axis), keepdims=True))
 
 
 softmax.backward(x=_softmax_back)
@@ -211,7 +206,7 @@ def _log_softmax_back(g: Any, x: Any, y: Any, axis: Any) -> Any:
     if x.dtype.char == "e":  # in which y is rounded to a few hundredths, where it is large
         g = widened(g)
         y = log_softmax(widened(x), axis=axis)
-    return g - exp(y) * sum(g, axis=axis, keepdims=True)
+    return g - exp(y) * total(g, axes_of("log_softmax", axis), keepdims=True)
 
 
 log_softmax.backward(x=_log_softmax_back)
@@ -240,10 +235,11 @@ def sparsemax(x: Array, *, axis: int = -1) -> Array:
 
 
 def _sparsemax_back(g: Any, y: Any, axis: Any) -> Any:
+    axis = axis_within("sparsemax", axis, y.ndim)
     outside = y <= 0
     inside = where(outside, 0.0, widened(g))
-    count = y.shape[axis] - sum(outside, axis=axis, keepdims=True)
-    return where(outside, 0.0, inside - _divided(sum(inside, axis=axis, keepdims=True), count))
+    count = y.shape[axis] - total(outside, axis, keepdims=True)
+    return where(outside, 0.0, inside - _divided(total(inside, axis, keepdims=True), count))
 
 
 sparsemax.backward(x=_sparsemax_back)

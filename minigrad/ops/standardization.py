@@ -16,8 +16,9 @@ from typing import Any
 
 from minigrad.backend import Array
 from minigrad.kernels.sums import products, total
+from minigrad.ops.elementwise import widened
 from minigrad.ops.op import op
-from minigrad.ops.reduction import mean, widened
+from minigrad.ops.reduction import mean
 
 
 def moments(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
