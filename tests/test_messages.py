@@ -150,7 +150,7 @@ def test_a_rule_that_forgets_broadcasting_is_told_of_it() -> None:
         (lambda x: x**"2", TypeError, ("power: arguments must be Tensors, arrays or numbers", "b='2'")),
         (lambda x: x < object, TypeError, ("less: arguments must be Tensors", "b=<class 'object'>")),
         (lambda x: ops.softmax("x"), TypeError, ("softmax: arguments must be Tensors, arrays or numbers", "x='x'")),
-        (lambda x: x.argmax((0, 1)), TypeError, ("argmax: axis must be one integer", "x=float64(2, 3), axis=(0, 1)")),
+        (lambda x: x.argmax((0, 1)), TypeError, ("argmax: axis must be one integer", "Received: axis=(0, 1)")),
         (lambda x: ops.stack(x, x, axis=[0]), TypeError, ("stack: axis must be one integer", "axis=[0]")),
         (lambda x: x.sum("rows"), TypeError, ("sum: axis must be an integer", "axis='rows'")),
         (lambda x: x.max(1.0), TypeError, ("max: axis must be an integer", "axis=1.0")),

@@ -17,7 +17,8 @@ def integer(who: str, name: str, value: Any) -> int:
     try:
         return index(value)
     except TypeError:
-        raise TypeError(f"{who}: {name} must be an integer. Received: {name}={value!r}") from None
+        one = "one" if isinstance(value, (tuple, list)) else "an"
+        raise TypeError(f"{who}: {name} must be {one} integer. Received: {name}={value!r}") from None
 
 
 def axes_of(who: str, axis: Any) -> Axis:

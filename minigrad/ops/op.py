@@ -7,28 +7,17 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from copy import copy
 from functools import partial, update_wrapper
 from typing import Any, NoReturn, overload
 
-from minigrad.backend import (
-    Array,
-    array_types,
-    asarray,
-    describe,
-    is_array,
-    number_types,
-    undisguised,
-    unshared,
-)
+from minigrad.backend import Array, array_types, asarray, describe, undisguised, unshared
 from minigrad.kernels.sums import rows, total
+from minigrad.ops.foreign import FIXED, kept, not_lent
 from minigrad.ops.refusals import on_tensors, refuse_arguments, refuse_kind
-from minigrad.tape import Node, Value, births, new, recording, value_types
-
-_FIXED = number_types | {str, slice, type(None), type(Ellipsis)}  # what nobody can change
+from minigrad.tape import Node, births, new, recording, value_types
 
 _watcher: ContextVar[Any] = ContextVar("minigrad_watcher", default=None)
 _watchers = 0  # how many there are in all threads: asked first at every call, since a global costs next to nothing
@@ -73,7 +62,7 @@ class Plan:
         self.extra = tuple([source for source in sources if isinstance(source, tuple)])
         index = {source: i for i, source in enumerate((*self.keep, *self.extra))}
         self.rules = [
-            (i, partial(_not_lent, rule) if op.theirs else rule, [index.get(source, -1) for source in given])
+            (i, partial(not_lent, rule) if op.theirs else rule, [index.get(source, -1) for source in given])
             for i, rule, given in asked
         ]
 
@@ -209,7 +198,7 @@ class Op:
             else:
                 if kind is list or kind is tuple:
                     x = self._array_of(x)
-                elif kind not in _FIXED:
+                elif kind not in FIXED:
                     foreign = True
                     x = undisguised(x)
                 arrays.append(x)
@@ -255,7 +244,7 @@ class Op:
                 attributes[f"{self.arguments[-1]}_shape"] = tuple([x.shape for x in arrays[: len(inputs)]])
             for name, default in plan.extra:
                 attribute = attributes.get(name, default)
-                saved.append(attribute if type(attribute) in _FIXED else kept(attribute))
+                saved.append(attribute if type(attribute) in FIXED else kept(attribute))
         output = new(value.family)  # as _output does; a call less at every op
         output.data = y
         output.node = node
@@ -359,30 +348,6 @@ def op(compute: Callable[..., Array] | None = None, *, broadcasts: bool = False)
     if compute is None:
         return lambda function: Op(function, broadcasts)
     return Op(compute, broadcasts)
-
-
-def kept(value: Any) -> Any:
-    """``value`` as a tape may keep it: arrays and lists are copied, for somebody else may change them."""
-    if isinstance(value, (list, tuple)):
-        if type(value) is tuple and _FIXED.issuperset(map(type, value)):
-            return value
-        parts = [kept(part) for part in value]
-        return parts if isinstance(value, list) else tuple(parts)
-    if isinstance(value, dict):
-        return {name: kept(part) for name, part in value.items()}
-    if isinstance(value, Value):
-        return value._output(value.data, None)  # a variable may be assigned
-    if is_array(value := undisguised(value)):
-        return value.copy()
-    return copy(value) if isinstance(value, MutableSequence) else value
-
-
-def _not_lent(rule: Callable[..., Any], g: Any, *given: Any) -> Any:
-    """What a rule of somebody else's returns, copied where the rule may keep it and fill it again."""
-    contribution = rule(g, *given)
-    if contribution is g or type(contribution) not in array_types or unshared(contribution):
-        return contribution
-    return contribution.copy()
 
 
 def _broadcasts_to(shape: tuple[int, ...], larger: tuple[int, ...]) -> bool:
