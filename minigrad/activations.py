@@ -97,17 +97,17 @@ def tanh_shrink(x: Any) -> Any:
 
 def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
     """y = x where abs(x) > threshold, else 0."""
-    return ops.where(ops.abs(x) > threshold, x, 0.0)
+    return ops.where(ops.abs(x) <= threshold, 0.0, x)
 
 
 def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
     """y = x drawn towards 0 by the threshold, and 0 within it."""
-    return ops.where(ops.abs(x) > threshold, x - threshold * ops.sign(x), 0.0)
+    return ops.where(ops.abs(x) <= threshold, 0.0, x - threshold * ops.sign(x))
 
 
 def threshold(x: Any, threshold: float, default_value: float) -> Any:
     """y = x above the threshold, default_value elsewhere."""
-    return ops.where(x > threshold, x, default_value)
+    return ops.where(x <= threshold, default_value, x)
 
 
 def exponential(x: Any) -> Any:

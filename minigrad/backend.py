@@ -7,9 +7,11 @@ the CPU and on the GPU. CuPy is imported when a GPU is first asked for, never be
 from __future__ import annotations
 
 import importlib
+import reprlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
+from sys import getrefcount
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,8 +31,11 @@ class ArrayModule(NamedTuple):
     to_host: Callable[[Array], Any]
 
 
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = 100
 _by_device: dict[str, ArrayModule] = {}
 _by_type: dict[type, ArrayModule] = {}
+number_types = {bool, int, float, complex, *(t for t in np.sctypeDict.values() if issubclass(t, (np.number, np.bool_)))}
 array_types: dict[type, Any] = {}  # the array types proper, numpy.ndarray and cupy.ndarray, and their modules
 
 
@@ -109,6 +114,9 @@ def tf32() -> bool:
 
 def set_tf32(allowed: bool) -> None:
     """Let products of float32 on a GPU round their factors to TF32, or not. CUPY_TF32 has no say in it.
+
+    This concerns products of two matrices. CuPy (14.2) multiplies stacks of matrices in float32 all the same: those of
+    layers with channels first, forward and for the gradient of the input.
 
     On a GPU that has no TF32 (compute capability below 8.0) CuPy warns and computes in float32.
 
@@ -223,17 +231,60 @@ def to_host(array: Array) -> Any:
 def asarray(value: Any, dtype: Any = None, like: Array | None = None) -> Array:
     """``value`` as an array on the device of ``like`` (the CPU when there is none), copied only if it must be."""
     if is_array(value):
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError("array: a mask would be lost; give .filled(value) or .data. Received: a masked array")
         value = value if type(value) in array_types else np.asarray(value)
         return value if dtype is None or value.dtype == dtype else value.astype(dtype)
-    array = np.asarray(value, dtype)
+    try:
+        array = np.asarray(value, dtype)
+    except ValueError as error:
+        raise ValueError(
+            f"array: numbers must be given, and nested lists of them be of equal lengths. Received: {describe(value)}"
+        ) from error
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"array: numbers must be given. Received: {value!r}")
+        raise TypeError(f"array: numbers must be given. Received: {describe(value)}")
     return array if like is None else _module_of(like).from_host(array)
+
+
+def undisguised(value: Any) -> Any:
+    """The array that a subclass of NumPy's, or an object of another library on the host, stands for; else itself."""
+    kind = type(value)
+    if kind in array_types or not hasattr(value, "__array__") or kind.__module__.partition(".")[0] == "cupy":
+        return value
+    return asarray(value)
 
 
 def filled_like(array: Array, value: float) -> Array:
     """An array of the shape, dtype and device of ``array``, filled with ``value``."""
     return array_module(array).full_like(array, value)
+
+
+def _holders(array: Array) -> tuple[int, int]:
+    """How many references there are to an array, and to the one that it is a view of."""
+    base = array.base
+    return getrefcount(array), getrefcount(base)
+
+
+def _alone() -> tuple[int, int, int]:
+    """What getrefcount says of an array that one variable holds; what `_holders` says then."""
+    view = np.zeros(1)[:]
+    return getrefcount(view), *_holders(view)
+
+
+ALONE, _HELD, _VIEWED = _alone()
+
+
+def unshared(array: Array) -> bool:
+    """Whether the caller's one variable holds ``array``, and nobody else holds it or shares its memory.
+
+    References are counted, as CPython does; where nobody counts them the answer is no.
+    """
+    base = array.base
+    if base is None:
+        return getrefcount(array) <= _HELD
+    all_of_it = type(base) in array_types and base.base is None and base.size == array.size
+    alone = all_of_it and getrefcount(array) <= _HELD and getrefcount(base) <= _VIEWED
+    return alone and getattr(array.flags, "writeable", True)
 
 
 def dtype_of(name: Any) -> Any:
@@ -249,7 +300,7 @@ def dtype_of(name: Any) -> Any:
 
 
 def is_inexact(dtype: Any) -> bool:
-    """Whether ``dtype`` can carry a gradient: floating or complex."""
+    """Whether ``dtype`` is floating or complex."""
     return dtype_of(dtype).kind in "fc"
 
 
@@ -282,8 +333,8 @@ def raw_kernel(source: str, name: str, options: tuple[str, ...]) -> Any:
 
 
 def describe(array: Any) -> str:
-    """An array as error messages show it: ``float32(2, 3)``; anything else as itself."""
-    return f"{array.dtype}{array.shape}" if is_array(array) else repr(array)
+    """An array as error messages show it: ``float32(2, 3)``; anything else as itself, long things shortened."""
+    return f"{array.dtype}{array.shape}" if is_array(array) else _shortened.repr(array)
 
 
 def format_array(array: Array, indent: int = 0) -> str:

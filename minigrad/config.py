@@ -232,7 +232,7 @@ def _signature(arguments: dict[str, Argument]) -> inspect.Signature:
 
 def positive(name: str, value: Any) -> int:
     """A positive integer."""
-    number = _integer(value)
+    number = as_integer(value)
     if number is None:
         raise ValueError(f"Invalid value for argument `{name}`. Expected an integer. Received {name}={value!r}.")
     if number < 1:
@@ -252,7 +252,7 @@ def integers(count: int, least: int) -> Callable[[str, Any], tuple[int, ...]]:
             raise ValueError(message)
         numbers = []
         for part in parts:
-            number = _integer(part)
+            number = as_integer(part)
             if number is None:
                 if isinstance(value, (list, tuple)):
                     message += f" including element {part!r} of type {type(part)}"
@@ -269,7 +269,7 @@ def integers(count: int, least: int) -> Callable[[str, Any], tuple[int, ...]]:
 positive_tuple = integers(1, 1)
 
 
-def _integer(value: Any) -> int | None:
+def as_integer(value: Any) -> int | None:
     """``value`` as an int if it is an integer, Python's or NumPy's, else None."""
     if isinstance(value, bool):
         return None

@@ -88,11 +88,11 @@ class Captured:
         """CuPy copies lists to the GPU here and there, by way of memory that it uses again at once: a graph would read
         there whatever lies there then. So it gets no such memory while the graph is recorded.
         """
-        default = self._cupy.get_default_pinned_memory_pool().malloc
+        allocate = _pinned_allocator(self._cupy.cuda)
 
         def refuse(size: int) -> Any:
             if capturing.get() is not self._recording:  # another thread
-                return default(size)
+                return allocate(size)
             raise RuntimeError(
                 "capture: the step must not copy from the host to the GPU, as an index that is a list does, or joining "
                 f"more than 8 arrays by CuPy. Received: a copy of {size} bytes"
@@ -102,7 +102,7 @@ class Captured:
         try:
             yield
         finally:
-            self._cupy.cuda.set_pinned_memory_allocator(default)
+            self._cupy.cuda.set_pinned_memory_allocator(allocate)
 
     def __call__(self, *inputs: Tensor) -> Any:
         """Copy ``inputs`` into those of the recording, start the graph, and return its outputs.
@@ -211,6 +211,20 @@ def _kept(cuda: Any) -> Callable[[int], Any]:
         return cuda.MemoryPointer(blocks[-1], 0)
 
     return allocate
+
+
+def _pinned_allocator(cuda: Any) -> Callable[[int], Any]:
+    """What gives CuPy pinned memory at present. CuPy does not say, but the memory tells of which pool it is."""
+    memory = cuda.alloc_pinned_memory(1).mem
+    if (pool := getattr(memory, "pool", lambda: None)()) is not None:
+        return pool.malloc
+    if type(memory) is cuda.PinnedMemory:  # of no pool
+        return lambda size: cuda.PinnedMemoryPointer(cuda.PinnedMemory(size), 0)
+    raise RuntimeError(
+        "capture: the allocator of pinned memory must be a cupy.cuda.PinnedMemoryPool or CuPy's own, for another could "
+        "not be put back after the recording; set one by cupy.cuda.set_pinned_memory_allocator. "
+        f"Received: memory of type {type(memory).__name__}"
+    )
 
 
 def _abandon(stream: Any) -> None:

@@ -40,7 +40,7 @@ def batches(
     """The batches of one epoch, each a tuple of what was given: (x,), (x, y) or (x, y, sample_weight).
 
     The order depends on ``seed`` and ``epoch`` alone, so an epoch can be repeated, and taken up at any batch. The last
-    batch holds what remains.
+    batch holds what remains. Rows of arrays are copied.
 
     Args:
         x: an array or a Tensor of shape (N, ...), or a list or tuple of such; y and sample_weight of the same N.
@@ -89,14 +89,15 @@ class Arrays:
         order = host_generator([seed, number]).permutation(self.samples) if self.shuffle else None
         for i in range(start * self.batch_size, self.samples, self.batch_size):
             rows = slice(i, i + self.batch_size)
-            yield self._rows(rows if order is None else order[rows])
+            yield self._rows(rows if order is None else order[rows], copy=order is None)
 
-    def _rows(self, rows: Any) -> Batch:
+    def _rows(self, rows: Any, copy: bool = False) -> Batch:
+        """Some rows of all parts; ``copy`` is for slices, which else are views of arrays that others may change."""
         x, y, weights = self.parts
         return Batch(
-            each_input(x, lambda part: _taken(part, rows)),
-            None if y is None else _taken(y, rows),
-            None if weights is None else _taken(weights, rows),
+            each_input(x, lambda part: _taken(part, rows, copy)),
+            None if y is None else _taken(y, rows, copy),
+            None if weights is None else _taken(weights, rows, copy),
         )
 
 
@@ -155,7 +156,7 @@ class Stream:
             )
         x, y, weights = Batch(*parts)
         checked = Batch(
-            each_input(x, _part), None if y is None else _part(y), None if weights is None else _part(weights)
+            each_input(x, _own), None if y is None else _own(y), None if weights is None else _own(weights)
         )
         check_lengths(checked, self._who)
         check_numbers(checked, self._who, host_only=True)
@@ -313,8 +314,16 @@ def _part(value: Any) -> Any:
     return asarray(value) if is_array(value) else Tensor(value)
 
 
-def _taken(part: Any, rows: Any) -> Any:
+def _own(value: Any) -> Any:
+    """The same of a batch of somebody else's, who may fill the arrays again for the next one."""
+    part = _part(value)
+    return part if isinstance(part, Tensor) else part.copy()
+
+
+def _taken(part: Any, rows: Any, copy: bool) -> Any:
     array = part.data if isinstance(part, Tensor) else part
     if is_array(rows) and device_of(array) != "cpu":
         rows = move(rows, device_of(array))
-    return Tensor._output(array[rows], None) if isinstance(part, Tensor) else array[rows]
+    if isinstance(part, Tensor):
+        return Tensor._output(array[rows], None)
+    return array[rows].copy() if copy else array[rows]

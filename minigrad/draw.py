@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minigrad.backend import is_array
+from minigrad.files import replaced
 from minigrad.tape import Leaf, Node, Value
 
 NAMES_SHOWN = 4  # of the arguments along one arrow
@@ -105,13 +106,15 @@ class Drawing:
         Raises:
             ValueError: another ending.
             RuntimeError: .svg without Graphviz; no file is written then.
+            OSError: the path cannot be written, and why.
         """
         formats = {".mmd": "mermaid", ".dot": "dot", ".svg": "svg"}
         suffix = Path(path).suffix
         if suffix not in formats:
             raise ValueError(f"draw: the file must end in {', '.join(formats)}. Received: path={str(path)!r}")
         text: str = getattr(self, formats[suffix])
-        Path(path).write_text(text, encoding="utf-8")
+        with replaced(path, "draw: the path") as file:
+            file.write(text.encode())
 
     def __str__(self) -> str:
         return self.mermaid

@@ -1,8 +1,9 @@
 r"""Derivatives of functions, rather than of recorded values: vjp, jvp, jacobian, hessian, hvp.
 
 Every function here takes ``f`` and its ``inputs``: one Tensor for f(x), or a list of them for f(x, y, ...). What
-comes back for the inputs has the same form. With J the Jacobian of f, and ``create_graph=True`` where the result is to
-be differentiated itself:
+comes back for the inputs has the same form. Derivatives are partial: each argument is taken by itself, even where one
+Tensor is given twice or f reads it from elsewhere too; a `no_grad` around the call does not matter. With J the Jacobian
+of f, and ``create_graph=True`` where the result is to be differentiated itself:
 
 | name     | result            | cost                                |
 |----------|-------------------|-------------------------------------|
@@ -16,14 +17,30 @@ be differentiated itself:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from minigrad import ops
-from minigrad.backend import asarray, describe, filled_like, is_inexact
-from minigrad.tape import Leaf, Value, grad
+from minigrad.backend import array_module, asarray, describe, filled_like
+from minigrad.tape import Leaf, Value, grad, recorded
 from minigrad.tensor import Tensor
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
+
+def _recorded(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, whose ops are recorded whatever `no_grad` says around it."""
+
+    @wraps(function)
+    def within(*args: P.args, **kwargs: P.kwargs) -> R:
+        with recorded():
+            return function(*args, **kwargs)
+
+    return within
+
+
+@_recorded
 def vjp(f: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
     r"""The output, and the product :math:`J^T v` with one gradient for each input.
 
@@ -47,6 +64,7 @@ def vjp(f: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = 
     return y if create_graph else y.detach(), gradients if several else gradients[0]
 
 
+@_recorded
 def jvp(f: Callable[..., Any], inputs: Any, v: Any, create_graph: bool = False) -> tuple[Any, Any]:
     r"""The output, and the product :math:`J v`: how the output changes when the inputs move along v.
 
@@ -72,6 +90,7 @@ def jvp(f: Callable[..., Any], inputs: Any, v: Any, create_graph: bool = False) 
     return y if create_graph else y.detach(), product
 
 
+@_recorded
 def hvp(f: Callable[..., Any], inputs: Any, v: Any, create_graph: bool = False) -> tuple[Any, Any]:
     r"""The output of a scalar function, and the product :math:`H v` of its Hessian, which is never built.
 
@@ -90,6 +109,7 @@ def hvp(f: Callable[..., Any], inputs: Any, v: Any, create_graph: bool = False) 
     return y if create_graph else y.detach(), products if several else products[0]
 
 
+@_recorded
 def jacobian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> Any:
     """The Jacobian, of shape (*output, *input), for each input.
 
@@ -101,6 +121,7 @@ def jacobian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> 
     return matrices if several else matrices[0]
 
 
+@_recorded
 def hessian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> Any:
     """The Hessian of a scalar function, of shape (*input, *input); for a list of inputs a list of lists of blocks.
 
@@ -131,7 +152,7 @@ def _rows(y: Tensor, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
     """The Jacobian of a recorded value, row by row."""
     rows = []
     for i in range(y.size):
-        one = filled_like(y.data, 0)
+        one = array_module(y.data).zeros_like(y.data, order="C")  # in another order reshape() would copy
         one.reshape(-1)[i] = 1
         rows.append(pull(y, leaves, one, create_graph))
     if not rows:
@@ -141,19 +162,23 @@ def _rows(y: Tensor, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
 
 
 def _leaves(who: str, inputs: Any) -> tuple[list[Tensor], bool]:
-    """The inputs as Tensors that require gradients, and whether there were several."""
+    """The inputs as Tensors of their own that require gradients, with the history of those that have one, and whether
+    there were several.
+    """
     several = isinstance(inputs, (list, tuple))
     given = list(inputs) if several else [inputs]
     leaves = []
     for i, x in enumerate(given):
         x = x if isinstance(x, Tensor) else Tensor(x)
-        if not is_inexact(x.dtype):
+        if x.dtype.kind != "f":
             raise TypeError(f"{who}: inputs must be floating. Received: inputs[{i}]={describe(x.data)}")
-        leaves.append(x if x.requires_grad else leaf(x.data))
+        leaves.append(x.reshape(x.shape) if x.requires_grad else leaf(x.data))
     return leaves, several
 
 
 def _call(who: str, f: Callable[..., Any], leaves: list[Tensor]) -> Tensor:
+    if not callable(f):
+        raise TypeError(f"{who}: f must be a function of Tensors. Received: f={f!r}")
     y = f(*leaves)
     if not isinstance(y, Value):
         raise TypeError(f"{who}: f must return a Tensor. Received: {type(y).__name__}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from minigrad.backend import Array, array_types, device_of, on_gpu
+from minigrad.backend import Array, array_types, device_of, is_array, on_gpu
 from minigrad.ops.op import Op
 from minigrad.optimizers.joint import Joint, joined
 from minigrad.replay import HostLog
@@ -147,8 +147,11 @@ class Recording(HostLog):
 
     def watch(self, op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
         """Run an op, and note the variables and gradients it could reach, and what it reads beside."""
+        in_a_rule = not any(isinstance(x, Tensor) for x in inputs)  # its arrays are those of the tape
         for x in inputs:
             if not isinstance(x, Tensor):
+                if is_array(x) and not in_a_rule:
+                    self.keeps(x)
                 continue
             if isinstance(x, Variable):
                 self.reads(x)
@@ -183,7 +186,7 @@ class Recording(HostLog):
     def _put_back_gradients(self) -> None:
         for leaf, gradient in self._gradients.items():
             if leaf.grad is not gradient:
-                leaf.grad = gradient
+                leaf.node.gradient = gradient  # type: ignore[union-attr]  # itself, where the setter would copy
 
     def _add(self, home: Home) -> None:
         home.settle()

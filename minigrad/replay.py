@@ -170,6 +170,7 @@ class HostLog:
 
     def __init__(self, xp: Any) -> None:
         self._xp = xp
+        self._written = xp.cuda.MemoryPool()  # where the host writes before a replay: no kernel of the graph does
         self.streams: dict[Generator, Any] = {}  # each as it was before the first draw
         self.begin()
 
@@ -220,10 +221,17 @@ class HostLog:
     def _placed(self, number: HostNumber, dtype: Any) -> Array:
         blocks = self._blocks.setdefault(dtype, [])
         if not blocks or len(blocks[-1][1]) == _BLOCK:
-            blocks.append((self._xp.empty((_BLOCK,), dtype), []))
+            blocks.append((self._outside((_BLOCK,), dtype), []))
         block, numbers = blocks[-1]
         numbers.append(number)
         return block[len(numbers) - 1 : len(numbers)].reshape(())
+
+    def _outside(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An array that the host writes before each replay. The graph's own pool would give it memory in which kernels
+        recorded before leave what they no longer need: they would write there after the host.
+        """
+        with self._xp.cuda.using_allocator(self._written.malloc):
+            return self._xp.empty(shape, dtype)
 
     def drawn(self, draw: Callable[[], Array], stream: Generator, device: str) -> Array:
         """What is drawn from a stream of the host, on the GPU."""
@@ -231,7 +239,7 @@ class HostLog:
         array = draw()
         if not self.records:
             return move(array, device)
-        place = self._xp.empty(array.shape, array.dtype)
+        place = self._outside(array.shape, array.dtype)
         self._actions.append(lambda: place.__setitem__(..., move(draw(), device)))
         return place
 

@@ -1,6 +1,6 @@
 """The engine: values with a history, and the walk back. It knows no arithmetic.
 
-Two ideas carry this file.
+Three ideas carry this file.
 
 * **Birth order.** Every node takes its birth index from one counter, and an output is younger than its
   inputs. "Youngest first" therefore *is* the reverse of the tape; no graph search decides the order.
@@ -8,45 +8,29 @@ Two ideas carry this file.
   than itself, and refuses.
 * **Links point one way.** A value holds its node, a node holds the nodes of its inputs, nobody holds
   outputs. There are no cycles: dropping the loss drops the tape by reference count alone.
+* **Nobody else can change what a tape holds.** Values own their arrays, and an op copies what a rule will need of
+  an array that is no value. The gradients handed out at the end are nobody else's either.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+import threading
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, ClassVar
+from sys import getrefcount
+from typing import Any, ClassVar, NoReturn
 
-from minigrad.backend import Array, array_types, asarray, capturing, describe, device_of, filled_like
+from minigrad.backend import ALONE, Array, array_types, asarray, capturing, describe, device_of, filled_like, unshared
+from minigrad.grad_mode import no_grad as no_grad
+from minigrad.grad_mode import recorded as recorded
+from minigrad.grad_mode import recording as recording
 
 births = itertools.count()
-recording: ContextVar[bool] = ContextVar("minigrad_recording", default=True)
+_adding = threading.Lock()  # held while gradients are added into leaves, which threads may share
 _by_birth = attrgetter("birth")
 new = object.__new__
 value_types: set[type] = set()  # Value and its subclasses: asking a set is faster than isinstance
-
-
-@contextmanager
-def _recording_set(state: bool) -> Iterator[None]:
-    token = recording.set(state)
-    try:
-        yield
-    finally:
-        recording.reset(token)
-
-
-def no_grad() -> Any:
-    """A context (and a decorator) in which nothing is recorded, in this thread or task alone.
-
-    >>> from minigrad import Tensor, no_grad
-    >>> w = Tensor([1.0, 2.0], requires_grad=True)
-    >>> with no_grad():
-    ...     (w * 2).requires_grad
-    False
-    """
-    return _recording_set(False)
 
 
 class Node:
@@ -70,6 +54,12 @@ class Node:
         """The op that made the value."""
         return self.plan.op
 
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError(
+            "copy, pickle: a value with a history must be detached first; .detach() has its values. "
+            f"Received: a value of shape {self.shape} made by {self.op.name}"
+        )
+
 
 class Leaf:
     """The node of a value that a user asked gradients for. It holds the gradient, and was made by no op."""
@@ -89,9 +79,17 @@ class Leaf:
         """Its value has changed: tapes recorded before this moment no longer speak of it."""
         self.birth = next(births)
 
+    def __reduce__(self) -> Any:
+        own = {"gradient": self.gradient}
+        return Leaf, (self.shape, self.dtype, self.name), (None, own)  # born anew, by the counter of where it lands
+
 
 class Value:
-    """An array with a history. `minigrad.Tensor` adds operators and methods to it."""
+    """An array with a history. `minigrad.Tensor` adds operators and methods to it.
+
+    ``data`` is the array itself, for reading. Tapes and other values may hold it or a view of it, so who writes to
+    it changes their numbers behind their back, and nothing tells: assign to a `Variable`, or make a new value.
+    """
 
     __slots__ = ("data", "node")
 
@@ -117,6 +115,12 @@ class Value:
         output.node = node
         return output
 
+    def __setstate__(self, state: Any) -> None:
+        for name, part in state[1].items():
+            setattr(self, name, part)
+        if self.data.base is not None:  # a buffer that whoever unpickles may share with others
+            self.data = self.data.copy()
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes."""
@@ -137,11 +141,7 @@ def _tape(output: Node | Leaf) -> list[Node]:
     while stack:
         node: Any = stack.pop()
         if node.saved is None:
-            raise RuntimeError(
-                "backward: the tape must not have been used by backward() before, which lets it go. Compute the "
-                "output again, or ask minigrad.grad(), which keeps it. "
-                f"Received: a value made by {node.op.name}"
-            )
+            _refuse_let_go(node)
         for parent in node.parents:
             if type(parent) is Node:
                 if parent not in seen:
@@ -153,6 +153,13 @@ def _tape(output: Node | Leaf) -> list[Node]:
                     f"Received: an argument of {node.op.name} of shape {parent.shape} that was assigned since"
                 )
     return sorted(seen, key=_by_birth, reverse=True)  # type: ignore[arg-type]
+
+
+def _refuse_let_go(node: Node) -> NoReturn:
+    raise RuntimeError(
+        "backward: the tape must not have been used by backward() before, which lets it go. Compute the output again, "
+        f"or ask minigrad.grad(), which keeps it. Received: a value made by {node.op.name}"
+    )
 
 
 def _seed(output: Value, gradient: Any, who: str) -> Any:
@@ -172,8 +179,8 @@ def _seed(output: Value, gradient: Any, who: str) -> Any:
         array = gradient.data
     else:
         array = gradient = asarray(gradient, like=output.data)
-    if (recording := capturing.get()) is not None:
-        recording.keeps(array)
+    if (captured := capturing.get()) is not None:
+        captured.keeps(array)
     if array.shape != output.shape or device_of(array) != device_of(output.data):
         raise ValueError(
             f"{who}: gradient must have the shape and device of the output. Received: gradient={describe(array)} "
@@ -185,8 +192,8 @@ def _seed(output: Value, gradient: Any, who: str) -> Any:
                 f"{who}: gradient must have the dtype of the output. Received: gradient={array.dtype}, "
                 f"output={output.dtype}"
             )
-        gradient = gradient.astype(output.dtype)
-    return gradient
+        return gradient.astype(output.dtype)
+    return gradient if isinstance(gradient, Value) else gradient.copy()  # rules and results may keep it
 
 
 def grad(output: Any, inputs: Any, gradient: Any = None, create_graph: bool = False) -> Any:
@@ -202,11 +209,11 @@ def grad(output: Any, inputs: Any, gradient: Any = None, create_graph: bool = Fa
         create_graph: record the derivative too, so that it can itself be differentiated.
 
     Returns:
-        A Tensor of the shape and dtype of each input; a list when ``inputs`` was one. An input that the
-        output does not depend on has the gradient zero.
+        A Tensor of the shape and dtype of each input; a list when ``inputs`` was one. The gradient is zero for an
+        input that the output does not depend on, or by steps alone, as through `ops.sign`.
 
     Raises:
-        RuntimeError: no tape, a tape already let go, inputs assigned since.
+        RuntimeError: no tape, as behind integers and comparisons; a tape already let go; inputs assigned since.
         TypeError, ValueError: a gradient or an input that does not fit.
 
     >>> from minigrad import Tensor, grad
@@ -235,7 +242,7 @@ def grad(output: Any, inputs: Any, gradient: Any = None, create_graph: bool = Fa
     else:
         seed = seed.data if isinstance(seed, Value) else seed
     gradients = {output.node: seed}
-    with _recording_set(create_graph):
+    with recorded(create_graph):
         _walk(tape, gradients, needed, found, create_graph, output)
     found |= {node: g for node, g in gradients.items() if node in found}  # the leaves
     results = []
@@ -260,11 +267,20 @@ def backward(output: Value, gradient: Any = None) -> None:
         _walk(tape, gradients, None, {}, False, output)
     finally:
         recording.reset(token)
-    tensor = output._output
-    for leaf, g in gradients.items():  # all else was popped
-        if leaf.gradient is not None:  # type: ignore[union-attr]
-            g = leaf.gradient.data + g  # type: ignore[union-attr]
-        leaf.gradient = tensor(g if type(g) in array_types else asarray(g), None)  # type: ignore[union-attr]
+    family = output.family
+    del seed
+    with _adding:
+        while gradients:  # all but leaves was popped
+            leaf: Any
+            leaf, g = gradients.popitem()
+            if leaf.gradient is not None:
+                g = leaf.gradient.data + g
+            elif (getrefcount(g) > ALONE or g.base is not None) and not unshared(g):
+                g = g.copy()  # it is the one given, or that of another leaf, or a view
+            tensor: Any = new(family)  # as _output does; a call less for every leaf
+            tensor.data = g if type(g) in array_types else asarray(g)
+            tensor.node = None
+            leaf.gradient = tensor
 
 
 def _walk(
@@ -283,8 +299,13 @@ def _walk(
         if needed is not None and node in found:
             found[node] = g
         parents = node.parents
-        saved: Any = saved_values(node, value) if create_graph else node.saved
-        for position, rule, sources in node.plan.rules:
+        saved: Any
+        saved, rules = node.saved, node.plan.rules
+        if saved is None:
+            _refuse_let_go(node)  # by another thread, meanwhile
+        if create_graph:
+            saved, rules = saved_values(node, saved, value), node.plan.recorded_rules()
+        for position, rule, sources in rules:
             parent = parents[position]
             if needed is not None and parent not in needed:
                 continue
@@ -298,8 +319,11 @@ def _walk(
                 for i in sources:
                     given.append(saved[i] if i >= 0 else parent.shape)
                 contribution = rule(*given)
-            if contribution.shape != parent.shape or contribution.dtype is not parent.dtype:
-                contribution = node.plan.op.fitted(contribution, parent, position)
+            try:
+                if contribution.shape != parent.shape or contribution.dtype is not parent.dtype:
+                    contribution = node.plan.op.fitted(contribution, parent, position)
+            except AttributeError as error:
+                node.plan.op.refuse_kind(contribution, position, error)
             before = gradients.get(parent)
             gradients[parent] = contribution if before is None else before + contribution
         if needed is None:
@@ -307,12 +331,11 @@ def _walk(
             node.parents = ()
 
 
-def saved_values(node: Node, value: Value) -> list[Any]:
+def saved_values(node: Node, saved: list[Any], value: Value) -> list[Any]:
     """What a node saved, as values with their history, so that its rules are themselves recorded."""
     nodes = [*node.parents, node]
-    assert node.saved is not None
     arrays = [
-        array if nodes[i] is None else value._output(array, nodes[i])
-        for i, array in zip(node.plan.keep, node.saved, strict=False)
+        array if nodes[i] is None and type(array) not in array_types else value._output(array, nodes[i])
+        for i, array in zip(node.plan.keep, saved, strict=False)
     ]
-    return arrays + node.saved[len(arrays) :]
+    return arrays + saved[len(arrays) :]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from html import escape
-from typing import Any, NoReturn
+from operator import index
+from typing import Any, NoReturn, SupportsIndex
 
 from minigrad import ops, tape
 from minigrad.backend import (
     Array,
     asarray,
+    capturing,
+    describe,
     device_of,
     dtype_of,
     format_array,
@@ -18,7 +21,10 @@ from minigrad.backend import (
     module_for,
     move,
     to_host,
+    undisguised,
 )
+from minigrad.ops.axes import axes_within, axis_within
+from minigrad.protocols import number, of_function, of_ufunc
 from minigrad.random import drawn
 from minigrad.settings import floatx
 
@@ -26,15 +32,17 @@ from minigrad.settings import floatx
 class Tensor(tape.Value):
     """An array of numbers that remembers how it was made.
 
+    ``data`` is the array itself, for reading: see `minigrad.tape.Value`.
+
     Args:
         data: numbers, nested lists of numbers, an array or a Tensor. It is copied. Python floats become
             `floatx()` (float32), integers int64, booleans bool; arrays keep their dtype.
         dtype: another dtype.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; the device of ``data`` by default.
-        requires_grad: whether gradients reach ``.grad``; only floating and complex tensors can.
+        requires_grad: whether gradients reach ``.grad``; only floating tensors can.
 
     Raises:
-        TypeError: data that are no numbers; ``requires_grad`` of an integer tensor.
+        TypeError: data that are no numbers; ``requires_grad`` of a tensor of integers or complex numbers.
 
     >>> x = Tensor([[1.0, 2.0]], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -42,8 +50,7 @@ class Tensor(tape.Value):
     [[2.0, 4.0]]
     """
 
-    __slots__ = ("__weakref__",)
-    __array_ufunc__ = None  # a NumPy array on the left of an operator leaves the work to Tensor
+    __slots__ = ("__weakref__", "_frozen")  # the latter is the leaf of a tensor that requires gradients no more
     __hash__ = object.__hash__
 
     def __init__(
@@ -51,11 +58,15 @@ class Tensor(tape.Value):
     ) -> None:
         if isinstance(data, tape.Value):
             data = data.data
-        if is_array(data):
+        if is_array(data := undisguised(data)):
             array = asarray(data)
+            if (recording := capturing.get()) is not None:
+                recording.keeps(array)
             array = array.astype(dtype_of(dtype) if dtype is not None else array.dtype)  # a copy
         else:
             array = _from_numbers(data, dtype)
+        if array.dtype.kind not in "biufc":
+            raise TypeError(f"Tensor: numbers must be given. Received: data={describe(data)}, dtype={array.dtype}")
         if device is not None:
             array = move(array, device)
         super().__init__(array)
@@ -96,10 +107,13 @@ class Tensor(tape.Value):
                 "requires_grad: must be set on a leaf, which no op made; detach() gives one. "
                 f"Received: a tensor made by {self.node.op.name}"
             )
-        if required and not is_inexact(self.dtype):
+        if required and self.dtype.kind != "f":
             raise TypeError(f"requires_grad: the dtype must be floating. Received: dtype={self.dtype}")
-        if required != self.requires_grad:
-            self.node = tape.Leaf(self.shape, self.dtype, getattr(self, "path", "")) if required else None
+        if required and self.node is None:
+            frozen = getattr(self, "_frozen", None)  # for which tapes recorded before may still have gradients
+            self.node = frozen or tape.Leaf(self.shape, self.dtype, getattr(self, "path", ""))
+        elif not required and self.node is not None:
+            self._frozen, self.node = self.node, None
 
     @property
     def grad(self) -> Tensor | None:
@@ -110,8 +124,13 @@ class Tensor(tape.Value):
     def grad(self, gradient: Tensor | None) -> None:
         if type(self.node) is not tape.Leaf:
             raise RuntimeError("grad: must be set on a leaf that requires gradients. Received: another tensor")
-        if gradient is not None and (not isinstance(gradient, Tensor) or gradient.shape != self.shape):
-            raise ValueError(f"grad: must be None or a Tensor of shape {self.shape}. Received: grad={gradient!r}")
+        if gradient is not None:
+            if not isinstance(gradient, Tensor) or gradient.shape != self.shape or gradient.device != self.device:
+                raise ValueError(
+                    f"grad: must be None or a Tensor of shape {self.shape} on {self.device!r}. "
+                    f"Received: grad={gradient!r}"
+                )
+            gradient = Tensor(gradient, self.dtype)  # a copy: nobody else's
         self.node.gradient = gradient
 
     def _facts(self) -> str:
@@ -134,21 +153,36 @@ class Tensor(tape.Value):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
+        if self.ndim == 0:
+            raise TypeError("iteration: a tensor must have an axis; .item() gives the number. Received: a 0-D tensor")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "setitem: a Tensor must stay as it was computed, since a tape may hold it; ops.where(mask, value, x) makes "
+            f"a new one, and a Variable can be assigned. Received: a Tensor of shape {self.shape}"
+        )
 
     def __bool__(self) -> bool:
-        return bool(self.item())
+        return bool(number("bool", self.data))
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(number("float", self.data))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(number("int", self.data))
+
+    def __complex__(self) -> complex:
+        return complex(number("complex", self.data))
 
     def __index__(self) -> int:
-        if self.dtype.kind not in "iu":
-            raise TypeError(f"index: the dtype must be an integer. Received: dtype={self.dtype}")
-        return int(self.item())
+        return int(number("index", self.data))
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(number("round", self.data), digits)
+
+    def __format__(self, specification: str) -> str:
+        return format(number("format", self.data), specification) if specification else str(self)
 
     # ------------------------------------------------------------------ in and out
 
@@ -196,10 +230,29 @@ class Tensor(tape.Value):
         return Tensor._output(self.data, None)
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError("numpy: a Tensor must be copied to the host aloud, with .numpy(). Received: a Tensor")
+        raise TypeError(
+            "numpy: a Tensor must be copied to the host explicitly, with .numpy(), which leaves its history behind. "
+            f"Received: a Tensor of shape {self.shape}"
+        )
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return of_ufunc(self, ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return of_function(self, function, args, kwargs)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
-        return self.data.__dlpack__(**kwargs)
+        """A copy for other libraries, read-only where they know what that is; ``.data`` is the array itself."""
+        copy = kwargs.pop("copy", None)
+        if copy is False or self.requires_grad:
+            raise BufferError(
+                "dlpack: a tensor must require no gradients, and may be copied, to be exported; .detach() gives its "
+                f"values. Received: {self._facts()}"
+            )
+        array = self.data.copy()
+        if not copy and hasattr(array.flags, "writeable") and (kwargs.get("max_version") or (0,)) >= (1, 0):
+            array.flags.writeable = False
+        return array.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> Any:
         return self.data.__dlpack_device__()
@@ -221,12 +274,12 @@ class Tensor(tape.Value):
     @staticmethod
     def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
         """Zeros. Here as below the shape is given as ints or as one tuple, and the dtype is `floatx()` by default."""
-        return Tensor.full(_shape(shape), 0, dtype or floatx(), device, requires_grad)
+        return Tensor.full(_shape(shape, "zeros"), 0, dtype or floatx(), device, requires_grad)
 
     @staticmethod
     def ones(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
         """Ones."""
-        return Tensor.full(_shape(shape), 1, dtype or floatx(), device, requires_grad)
+        return Tensor.full(_shape(shape, "ones"), 1, dtype or floatx(), device, requires_grad)
 
     @staticmethod
     def full(
@@ -237,7 +290,8 @@ class Tensor(tape.Value):
         >>> Tensor.full((2,), 7.0).tolist()
         [7.0, 7.0]
         """
-        array = module_for(device).full(_shape((shape,)), value, dtype_of(dtype or _from_numbers(value, None).dtype))
+        dtype = dtype_of(dtype or _from_numbers(value, None).dtype)
+        array = module_for(device).full(_shape((shape,), "full"), value, dtype)
         return _created(array, device, requires_grad)
 
     @staticmethod
@@ -248,7 +302,8 @@ class Tensor(tape.Value):
         """Evenly spaced numbers from ``start`` (0 when only one is given) up to, without, ``stop``."""
         start, stop = (0, start) if stop is None else (start, stop)
         if dtype is None:
-            dtype = floatx() if any(isinstance(n, float) for n in (start, stop, step)) else "int64"
+            whole = all(isinstance(n, SupportsIndex) for n in (start, stop, step))
+            dtype = "int64" if whole else floatx()
         return _created(module_for(device).arange(start, stop, step, dtype=dtype), device, requires_grad)
 
     @staticmethod
@@ -263,7 +318,7 @@ class Tensor(tape.Value):
         *shape: Any, seed: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
     ) -> Tensor:
         """Standard normal numbers, drawn on the host from ``seed`` or from the stream of `set_random_seed`."""
-        lengths = _shape(shape)
+        lengths = _shape(shape, "randn")
         return _drawn(lambda stream: stream.standard_normal(lengths), seed, dtype, device, requires_grad)
 
     @staticmethod
@@ -272,7 +327,7 @@ class Tensor(tape.Value):
         requires_grad: bool = False,
     ) -> Tensor:
         """Numbers drawn evenly from [low, high), on the host, as in `randn`."""
-        lengths = _shape(shape)
+        lengths = _shape(shape, "uniform")
         return _drawn(lambda stream: stream.uniform(low, high, lengths), seed, dtype, device, requires_grad)
 
     # ------------------------------------------------------------------ operators
@@ -338,7 +393,7 @@ class Tensor(tape.Value):
         return ops.greater_equal(self, other)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index=_plain(index))
+        return ops.getitem(self, index=index)
 
     # ------------------------------------------------------------------ methods
 
@@ -370,8 +425,8 @@ class Tensor(tape.Value):
         """`ops.relu`: max(x, 0)."""
         return ops.relu(self)
 
-    def clip(self, minimum: float, maximum: float) -> Tensor:
-        """`ops.clip`: held within [minimum, maximum]."""
+    def clip(self, minimum: Any = None, maximum: Any = None) -> Tensor:
+        """`ops.clip`: held within [minimum, maximum], numbers or arrays; None is no limit."""
         return ops.clip(self, minimum=minimum, maximum=maximum)
 
     def astype(self, dtype: Any) -> Tensor:
@@ -384,11 +439,11 @@ class Tensor(tape.Value):
 
     def reshape(self, *shape: Any) -> Tensor:
         """`ops.reshape`: the same elements in another shape, given as ints or as one tuple."""
-        return ops.reshape(self, shape=_shape(shape))
+        return ops.reshape(self, shape=_shape(shape, "reshape"))
 
     def transpose(self, *axes: Any) -> Tensor:
-        """`ops.transpose`: axes permuted, or all reversed when none are given."""
-        return ops.transpose(self, axes=_shape(axes) or None)
+        """`ops.transpose`: axes permuted, or all reversed when none are given, or None."""
+        return ops.transpose(self, axes=None if axes == (None,) else _shape(axes, "transpose", "axes") or None)
 
     def swapaxes(self, first: int, second: int) -> Tensor:
         """Two axes exchanged.
@@ -397,19 +452,20 @@ class Tensor(tape.Value):
         (2, 4, 3)
         """
         axes = list(range(self.ndim))
-        axes[first], axes[second] = axes[second], axes[first]
+        first, second = (axis_within("swapaxes", axis, self.ndim) for axis in (first, second))
+        axes[first], axes[second] = second, first
         return self.transpose(axes)
 
-    def expand_dims(self, axis: int) -> Tensor:
-        """A new axis of length 1 at ``axis`` of the result.
+    def expand_dims(self, axis: int | tuple[int, ...]) -> Tensor:
+        """A new axis of length 1 at ``axis`` of the result, or several.
 
         >>> Tensor.zeros(2, 3).expand_dims(-1).shape
         (2, 3, 1)
         """
-        if not -self.ndim - 1 <= axis <= self.ndim:
-            raise ValueError(f"expand_dims: axis must fit {self.ndim + 1} axes. Received: axis={axis}")
-        axis %= self.ndim + 1
-        return self.reshape(*self.shape[:axis], 1, *self.shape[axis:])
+        ndim = self.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1)
+        new = axes_within("expand_dims", axis, ndim)
+        lengths = iter(self.shape)
+        return self.reshape(tuple(1 if i in new else next(lengths) for i in range(ndim)))
 
     def squeeze(self, axis: int | tuple[int, ...] | None = None) -> Tensor:
         """Without axes of length 1: those named, or all.
@@ -417,8 +473,7 @@ class Tensor(tape.Value):
         >>> Tensor.zeros(1, 3, 1).squeeze(0).shape
         (3, 1)
         """
-        axes = range(self.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-        gone = [a % self.ndim for a in axes]
+        gone = range(self.ndim) if axis is None else axes_within("squeeze", axis, self.ndim)
         if axis is not None and any(self.shape[a] != 1 for a in gone):
             raise ValueError(f"squeeze: the axis must have length 1. Received: axis={axis}, shape={self.shape}")
         return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in gone or n != 1))
@@ -429,11 +484,10 @@ class Tensor(tape.Value):
 
     def broadcast_to(self, *shape: Any) -> Tensor:
         """`ops.broadcast_to`: repeated to a shape."""
-        return ops.broadcast_to(self, shape=_shape(shape))
+        return ops.broadcast_to(self, shape=_shape(shape, "broadcast_to"))
 
     def pad(self, widths: Any, value: float = 0.0) -> Tensor:
-        """`ops.pad`: (before, after) elements of ``value`` added to each axis."""
-        widths = tuple((int(before), int(after)) for before, after in widths)
+        """`ops.pad`: (before, after) elements of ``value`` added to each axis; one width or one pair is for all."""
         return ops.pad(self, widths=widths, value=value)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -445,13 +499,17 @@ class Tensor(tape.Value):
         return ops.mean(self, axis=_axis(axis), keepdims=keepdims)
 
     def var(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Variance over axes, mean((x - mean(x))^2): the biased one, as in NumPy.
+        """Variance over axes, mean(abs(x - mean(x))^2): the biased one, as in NumPy.
 
         >>> Tensor([1.0, 3.0]).var().item()
         1.0
         """
-        centered = self - self.mean(axis, keepdims=True)
-        return (centered * centered).mean(axis, keepdims)
+        wide = self.astype("float32") if self.dtype == "float16" else self  # squares leave its range early
+        centered = wide - wide.mean(axis, keepdims=True)
+        if self.dtype.kind == "c" and not self.requires_grad:  # a complex step of the checker needs what is analytic
+            centered = centered.abs()
+        variance = (centered * centered).mean(axis, keepdims)
+        return variance if wide is self else variance.astype("float16")
 
     def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """`ops.max`: largest element over axes."""
@@ -490,8 +548,8 @@ def _from_numbers(data: Any, dtype: Any) -> Array:
         )
     array = asarray(data, None if dtype is None else dtype_of(dtype))
     if dtype is None and array.dtype.kind == "f" and not _holds_array(data):
-        array = array.astype(floatx())
-    return array
+        return array.astype(floatx())
+    return array if array.base is None else array.copy()  # of a buffer
 
 
 def _holds_array(data: Any) -> bool:
@@ -508,26 +566,22 @@ def _created(array: Array, device: str, requires_grad: bool) -> Tensor:
 
 
 def _drawn(draw: Callable[[Any], Array], seed: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:
-    array = drawn(lambda stream: asarray(draw(stream), dtype or floatx()), seed, device)
+    kind = dtype_of(dtype or floatx())
+    if not is_inexact(kind):
+        raise TypeError(f"dtype: numbers that are drawn must be floating. Received: dtype={dtype!r}")
+    array = drawn(lambda stream: asarray(draw(stream), kind), seed, device)
     return _created(array, device, requires_grad)
 
 
-def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """A shape or axes, given as ints or as one sequence of ints."""
-    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+def _shape(shape: tuple[Any, ...], who: str, name: str = "shape") -> tuple[int, ...]:
+    """A shape or axes, given as ints or as one sequence of ints, an array among them."""
+    if len(shape) == 1 and (isinstance(shape[0], (tuple, list)) or getattr(shape[0], "ndim", 0) == 1):
         shape = tuple(shape[0])
     try:
-        return tuple(n.__index__() for n in shape)
-    except AttributeError as error:
-        raise TypeError(f"shape: must be integers. Received: {shape!r}") from error
+        return tuple([index(n) for n in shape])
+    except TypeError as error:
+        raise TypeError(f"{who}: {name} must be integers. Received: {name}={shape!r}") from error
 
 
 def _axis(axis: Any) -> Any:
     return tuple(axis) if isinstance(axis, list) else axis
-
-
-def _plain(index: Any) -> Any:
-    """An index with the arrays of Tensors in place of the Tensors."""
-    if isinstance(index, tuple):
-        return tuple(_plain(part) for part in index)
-    return index.data if isinstance(index, tape.Value) else index

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
-from minigrad.backend import Array, asarray, capturing, device_of
+from minigrad.backend import Array, asarray, capturing, device_of, move
 from minigrad.tensor import Tensor
 
 
@@ -42,6 +42,7 @@ class Variable(Tensor):
         regularizer: Callable[[Any], Any] | None = None,
         constraint: Callable[[Any], Any] | None = None,
     ) -> None:
+        self._frozen: Any = None
         self.name = name
         self.path = path or name  # known before the leaf is made, which takes it
         super().__init__(data, dtype, device, requires_grad=trainable)
@@ -57,6 +58,11 @@ class Variable(Tensor):
     @trainable.setter
     def trainable(self, trainable: bool) -> None:
         self.requires_grad = trainable
+
+    @property
+    def leaf(self) -> Any:
+        """What tapes know the variable by, also while it is frozen; None if no gradient ever reached it."""
+        return self.node or self._frozen
 
     def _facts(self) -> str:
         return f"path={self.path!r}, {super()._facts()}"
@@ -80,7 +86,7 @@ class Variable(Tensor):
 
         Raises:
             ValueError: another shape.
-            TypeError: another device.
+            TypeError: another device; no numbers, or complex ones for a real variable.
         """
         data = self.fitting(value)
         self.hold(data if data is self.data else data.astype(self.dtype))  # astype copies
@@ -101,6 +107,13 @@ class Variable(Tensor):
                 f"assign: the value must be on the device of the variable {self.path!r}; move it with .to(device). "
                 f"Received: value on {device_of(data)!r}, variable on {self.device!r}"
             )
+        if data is self.data:
+            return data
+        if data.dtype != self.dtype and data.dtype.kind not in ("biufc" if self.dtype.kind == "c" else "biuf"):
+            raise TypeError(
+                f"assign: the value must be of numbers that fit the variable {self.path!r}. "
+                f"Received: value dtype={data.dtype}, variable dtype={self.dtype}"
+            )
         return data
 
     def hold(self, data: Array) -> None:
@@ -112,8 +125,8 @@ class Variable(Tensor):
     def take(self, data: Array) -> None:
         """`hold`, where a captured step knows already."""
         self.data = data
-        if self.node is not None:
-            self.node.born_again()  # type: ignore[union-attr]  # a variable is a leaf
+        if (leaf := self.leaf) is not None:
+            leaf.born_again()
 
     def writable(self) -> Array:
         """The array of the variable for an update in place, to be handed back to `assign`.
@@ -138,5 +151,20 @@ class Variable(Tensor):
         if (recording := capturing.get()) is not None:
             recording.moves(self, data)
         self.take(data)
-        if self.node is not None:
-            self.grad = None
+        if (leaf := self.leaf) is not None:
+            leaf.gradient = None
+
+
+def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:
+    """Assign each variable its value, which may be on another device; none of them, if one does not fit.
+
+    Raises:
+        ValueError, TypeError: as `Variable.assign`.
+    """
+    arrays = []
+    for variable, value in zip(variables, values, strict=True):
+        array = value.data if isinstance(value, Tensor) else asarray(value)
+        there = move(array, variable.device)
+        arrays.append(variable.fitting(there).astype(variable.dtype, copy=there is array))
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.hold(array)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: each of them, and what it starts, has one
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 

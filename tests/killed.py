@@ -1,11 +1,13 @@
-"""Programs to be killed: a training that is taken up again, and a writer of checkpoints.
+"""Programs to be killed: a training that is taken up again, and writers of checkpoints.
 
     python tests/killed.py train FOLDER [--die-after STEPS --delay SECONDS]
     python tests/killed.py write FOLDER --times 200
+    python tests/killed.py share FOLDER --seconds 10
 
 ``train`` ends with a hash of all that it has learned; with --die-after it kills itself with SIGKILL that many steps
 after it was started, from a thread, wherever the step is then. ``write`` lets children write one file over and over,
-kills each at a random moment, and reads the file after each.
+kills each at a random moment, and reads the file after each. ``share`` lets two processes and two threads write one
+file at the same time, and reads it all the while.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,46 +81,105 @@ def training(folder: Path, extra: list[callbacks.Callback], save_freq: Any = 3) 
     return digest.hexdigest()
 
 
-def written(folder: Path, times: int) -> str:
-    """Kill writers of one file; each time the file must be whole, the former one or the new one."""
-    model, path, versions = network(), folder / "one.ckpt", set()
-    model.build((None, 7, 4))
-    last = 0
+class Writer:
+    """One checkpoint in versions, each of which is recognized: all its numbers are that of the version."""
 
-    def write(version: int) -> None:
-        model.set_weights([np.full(w.shape, version, "float32") for w in model.weights])
-        save_checkpoint(path, model, version=version, much=np.full(100_000, version))
+    def __init__(self, path: Path) -> None:
+        self.path, self.model = path, network()
+        self.model.build((None, 7, 4))
 
-    write(0)
-    for _ in range(times):
+    def write(self, version: int) -> None:
+        self.model.set_weights([np.full(w.shape, version, "float32") for w in self.model.weights])
+        save_checkpoint(self.path, self.model, random=False, version=version, much=np.full(100_000, version))
+
+    def read(self) -> int:
+        """The version of the file, which must be whole."""
+        state = load_checkpoint(self.path, self.model)
+        assert (state["much"] == state["version"]).all()
+        assert all((w == state["version"]).all() for w in self.model.get_weights())
+        return state["version"]
+
+    def forked(self, versions: Iterable[int]) -> int:
+        """A process that writes these; returns its number."""
         child = os.fork()
         if child == 0:
-            for version in range(last + 1, last + 10_000):
-                write(version)
+            status = 1
+            try:
+                for version in versions:
+                    self.write(version)
+                status = 0
+            finally:
+                os._exit(status)
+        return child
+
+
+def written(folder: Path, times: int) -> str:
+    """Kill writers of one file; each time it must be whole, the former one or the new one, and be alone later."""
+    writer, last, left, versions = Writer(folder / "one.ckpt"), 0, 0, set()
+    writer.write(0)
+    for _ in range(times):
+        child = writer.forked(range(last + 1, last + 10_000))
         time.sleep(random.uniform(0, 0.02))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        state = load_checkpoint(path, model)
-        assert (state["much"] == state["version"]).all()
-        assert all((w == state["version"]).all() for w in model.get_weights())
-        assert state["version"] >= last
-        last = state["version"]
-        versions.add(last)
-    left = {file.name for file in folder.iterdir()} - {"one.ckpt", ".one.ckpt.tmp"}
-    assert not left, left
-    return f"{times} writers killed, {len(versions)} versions read"
+        version = writer.read()
+        assert version >= last
+        versions.add(version)
+        left += len(list(folder.iterdir())) - 1
+        last = version + 1
+        writer.write(last)
+        assert [file.name for file in folder.iterdir()] == ["one.ckpt"]
+    return f"{times} writers killed, {len(versions)} versions read, {left} unfinished files cleared"
+
+
+def shared(folder: Path, seconds: float) -> str:
+    """Let four write one file at the same time; whoever reads must always find a whole one."""
+    path, end = folder / "one.ckpt", time.monotonic() + seconds
+    writers = [Writer(path) for _ in range(4)]
+    written, errors = [0, 0], []
+
+    def versions(first: int) -> Iterator[int]:
+        while time.monotonic() < end:
+            yield (first := first + 4)
+
+    def thread(i: int) -> None:
+        try:
+            for version in versions(i):
+                writers[i].write(version)
+                written[i] += 1
+        except BaseException as error:
+            errors.append(error)
+
+    writers[0].write(0)
+    children = [writers[i].forked(versions(i)) for i in (2, 3)]
+    threads = [threading.Thread(target=thread, args=(i,)) for i in (0, 1)]
+    for started in threads:
+        started.start()
+    reader, found = Writer(path), []
+    while time.monotonic() < end:
+        found.append(reader.read())
+    for started in threads:
+        started.join()
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert not errors, errors
+    assert [file.name for file in folder.iterdir()] == ["one.ckpt"]
+    by = [len({version for version in found if version % 4 == i}) for i in range(4)]
+    return f"{len(found)} whole files read, of {by} versions of the four writers; {sum(written)} by the threads"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "write"])
+    parser.add_argument("what", choices=["train", "write", "share"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--die-after", type=int)
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
     if options.what == "write":
         print(written(options.folder, options.times))
+    elif options.what == "share":
+        print(shared(options.folder, options.seconds))
     else:
         print(training(options.folder, [Killer(options.die_after, options.delay)] if options.die_after else []))
 

@@ -345,7 +345,6 @@ for layout in ("NLC", "NCL"):
         sample("max_pool1d_scatter", pool_scattered, normal(*y.shape), x, y, **pool)
         sample("max_pool1d_gather", pool_gathered, normal(*x.shape), x, y, **pool)
 
-# Which arguments an op is linear in: groups of positions that are linear together, the others held.
 # ---------------------------------------------------------------------- standardization
 
 
@@ -364,6 +363,26 @@ for shape, axes in [((3, 4, 2), (0, 1)), ((3, 4), (-1,)), ((2, 3, 2, 2), (1, 3))
     sample("standardize", standardized, normal(*shape), axes=axes, epsilon=0.01)
     sample("standardize_grad", standardized_grad, normal(*shape), normal(*shape), axes=axes, epsilon=0.01)
 
+# ---------------------------------------------------------------------- further arguments that NumPy takes, too
+
+for a_shape, b_shape in PAIRS:
+    sample("power_base_grad", lambda a, b: b * a ** (b - 1), positive(*a_shape), normal(*b_shape))
+    sample("power_exponent_grad", lambda a, b: a**b * np.log(a), positive(*a_shape), normal(*b_shape))
+sample("power_base_grad", lambda a, b: b * a ** (b - 1), np.array([-2.0, 0.5, 3.0]), 2.0)
+sample("power_base_grad", lambda a, b: b * a ** (b - 1), 3.0, normal(2, 3))
+sample("power_exponent_grad", lambda a, b: a**b * np.log(a), 3.0, normal(2, 3))
+for limits in ({"minimum": None, "maximum": 1.03}, {"minimum": -0.52, "maximum": None}):
+    sample("clip", lambda x, minimum, maximum: np.clip(x, minimum, maximum), normal(2, 3), **limits)
+for shape, several in [((2, 3), 1), ((2, 3), (1, 2)), ((2, 3), ((1, 2),)), ((2, 3), ((1,), (2,))), ((), ())]:
+    pads = {"widths": several, "value": 0.0}
+    sample("pad", lambda x, widths, value: np.pad(x, widths) if x.ndim else x, normal(*shape), **pads)
+sample("concatenate", lambda *arrays, axis: np.concatenate(arrays, axis), normal(2, 3), normal(1, 2), axis=None)
+for a_shape, b_shape in [
+    ((0, 2, 3), (3,)), ((3,), (0, 3, 2)), ((2, 0, 4, 2, 3), (3,)), ((0,), (0, 3)), ((5, 0, 3), (3,)),
+]:
+    sample("matmul", np.matmul, normal(*a_shape), normal(*b_shape))
+
+# Which arguments an op is linear in: groups of positions that are linear together, the others held.
 LINEAR: dict[str, list[tuple[int, ...]]] = {
     "add": [(0, 1)], "subtract": [(0, 1)], "negative": [(0,)], "multiply": [(0,), (1,)], "divide": [(0,)],
     "where": [(1, 2)], "astype": [(0,)], "reshape": [(0,)], "transpose": [(0,)], "broadcast_to": [(0,)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ import pytest
 from examples import japanese_vowels
 from minigrad import Tensor, plot
 from minigrad.layers import SeparableConv1D
-from tests.benchmarks import memory, scale, timing, training, ways, where
+from tests.benchmarks import against, memory, scale, timing, training, ways, where
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
 ROOT = Path(__file__).parent.parent
@@ -51,10 +52,9 @@ def test_benchmarks_run_and_print_their_table(
     assert not done.stderr
     for words in table:
         assert words in done.stdout
-    figures = json.loads((tmp_path / "figures.json").read_text())
-    assert figures["command"][1:] == [*QUICK, *arguments, *peers, "--json", str(tmp_path / "figures.json")]
-    assert figures["versions"]["numpy"] == np.__version__
-    for row in figures["rows"]:
+    for row in timing.kept(str(tmp_path / "figures.json")):
+        assert row["command"][1:] == [*QUICK, *arguments, *peers, "--json", str(tmp_path / "figures.json")]
+        assert row["versions"]["numpy"] == np.__version__
         medians = row["medians_bytes" if name == "memory" else "medians_s"]
         assert len(medians) >= 1
         assert min(medians.values()) > 0
@@ -70,6 +70,37 @@ def test_unknown_peers_are_refused(name: str) -> None:
     assert "--peers must be among [" in done.stderr
     assert "Received: ['abacus']" in done.stderr
     assert not done.stdout
+
+
+@pytest.mark.parametrize("only", ["overhead", "EEGNet", "Vowels", "check_layer: Dense"])
+def test_a_checkout_is_measured_against_itself(only: str, tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    quick = [*QUICK, "--seconds", "1e-3", "--starts", "1", "--json", str(file)]
+    done = run("against", str(ROOT), "--only", only, *quick)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["workload"] for row in rows] == [case.name for case in against.CASES if only in case.name]
+    assert all(row["workload"] in done.stdout for row in rows)
+    assert re.search(r"geometric means\n  .+ \d+\.\d{3}, of CPU time \d+\.\d{3}\n", done.stdout)
+    for row in rows:
+        assert min(*row["medians_s"].values(), *row["ratios"].values()) > 0
+
+
+def test_the_other_checkout_is_the_one_that_is_measured(tmp_path: Path) -> None:
+    """One whose tanh is another function is found out, and so is one that fails, or is none at all."""
+    done = run("against", str(tmp_path), "--only", "overhead", *QUICK)
+    assert f"checkout must hold minigrad/, as git worktree makes it. Received: {tmp_path}" in done.stderr
+    package = shutil.copytree(ROOT / "minigrad", tmp_path / "minigrad", ignore=shutil.ignore_patterns("__pycache__"))
+    with (package / "__init__.py").open("a") as file:
+        file.write("\ncompute = ops.tanh.compute\nops.tanh.compute = lambda x: -compute(x)\n")
+    done = run("against", str(tmp_path), "--only", "overhead", *QUICK)
+    assert done.returncode == 1
+    assert re.search(rf"{tmp_path}: overhead: chain of 20: y differs ", done.stderr)
+    (package / "__init__.py").write_text("import abacus")
+    done = run("against", str(tmp_path), "--only", "overhead", *QUICK)
+    assert done.returncode == 1
+    assert f"{tmp_path}: ModuleNotFoundError: No module named 'abacus'" in done.stderr
 
 
 def test_absent_peers_are_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +131,7 @@ def test_unknown_workloads_are_refused() -> None:
 def test_what_differs_is_not_timed() -> None:
     ours = [np.ones(3), np.full(2, 100.0)]
     timing.same("peer", "ab", ours, [np.ones(3) + 5e-5, np.full(2, 100.005)])
-    with pytest.raises(SystemExit, match=r"peer: b differs from minigrad's by 2\.0e-04; nothing was timed"):
+    with pytest.raises(SystemExit, match=r"peer: b differs from minigrad's by 2\.0e-04; not timed"):
         timing.same("peer", "ab", ours, [np.ones(3), np.full(2, 100.02)])
     with pytest.raises(SystemExit, match="peer: a differs from minigrad's by nan"):
         timing.same("peer", "ab", ours, [np.full(3, np.nan), ours[1]])
@@ -170,7 +201,8 @@ def test_the_picture_of_where_reads_on_any_page(tmp_path: Path) -> None:
     assert lengths == pytest.approx([2.0, 3.0, 1.0, 1.5])
     assert {text.get_color() for text in axes.texts} == {plot.INK}
     kept, picture = tmp_path / "kept.json", tmp_path / "picture.png"
-    kept.write_text(json.dumps({"rows": [with_peer]}))
+    timing.keep(str(kept), with_peer | {"medians_s": {"floor": 9.0}})  # of an earlier run
+    timing.keep(str(kept), with_peer)
     done = run("where", "--read", str(kept), "--plot", str(picture))
     assert done.returncode == 0, done.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -180,7 +212,7 @@ def test_all_ways_are_measured_beside_what_the_rule_expects(tmp_path: Path) -> N
     done = run("ways", "--rounds", "1", "--seconds", "1e-4", "--json", str(tmp_path / "figures.json"))
     assert done.returncode == 0, done.stderr
     assert not done.stderr
-    rows = json.loads((tmp_path / "figures.json").read_text())["rows"]
+    rows = timing.kept(str(tmp_path / "figures.json"))
     assert [row["part"] for row in rows if "part" in row] == list(ways.parts())
     measured = [(row["layout"], row["batch"], row["length"], row["taps"]) for row in rows if "taps" in row]
     assert measured == [(*shape, taps) for shape in ways.SHAPES for taps in ways.TAPS]

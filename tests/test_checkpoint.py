@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,12 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import Sequential, Tensor, callbacks, layers, losses, metrics, optimizers, set_random_seed
+from minigrad import Model, Sequential, Tensor, callbacks, layers, losses, metrics, optimizers, set_random_seed
 from minigrad.data import batches
 from minigrad.optimizers import Optimizer
 from minigrad.random import generator
-from minigrad.saving import load_checkpoint, save_checkpoint
+from minigrad.saving import CheckpointError, load_checkpoint, save_checkpoint
+from minigrad.saving.archive import CHARACTERS, MEMBERS
 from minigrad.training.interrupts import interruptible
+from tests import hostile
+from tests.golden import checkpoint as golden
 from tests.killed import data, network, training
 
 SCRIPT = Path(__file__).parent / "killed.py"
@@ -120,6 +124,12 @@ def test_killed_twenty_times(tmp_path: Path, whole: str) -> None:
 def test_writers_killed(tmp_path: Path, times: int) -> None:
     result = run("write", tmp_path, "--times", times)
     assert result.stdout.startswith(f"{times} writers killed"), result.stderr
+
+
+@pytest.mark.parametrize("seconds", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_several_writers_at_once(tmp_path: Path, seconds: int) -> None:
+    result = run("share", tmp_path, "--seconds", seconds)
+    assert "whole files read" in result.stdout, result.stderr
 
 
 # ---------------------------------------------------------------------- Ctrl-C
@@ -330,6 +340,154 @@ def test_damaged_files(tmp_path: Path) -> None:
     assert refused > 30
 
 
+# ---------------------------------------------------------------------- what somebody has tampered with
+
+
+@pytest.mark.parametrize(
+    ("files", "seed"), [(120, 0), *(pytest.param(2500, seed, marks=pytest.mark.slow) for seed in range(4))]
+)
+def test_hostile_files(tmp_path: Path, files: int, seed: int) -> None:
+    counts = re.match(rf"{files} files, (\d+) refused, (\d+) read", hostile.campaign(files, seed, tmp_path))
+    assert counts
+    assert int(counts[1]) > files / 2
+    assert int(counts[2]) > 0
+
+
+def rewritten(path: Path, **changes: Any) -> None:
+    """Change a checkpoint, with right checksums: the header by a function, arrays to others."""
+    members = dict(hostile.opened(path.read_bytes()))
+    _, header = hostile.header_of(list(members.items()))
+    change_header = changes.pop("header", None)
+    if change_header is not None:
+        change_header(header)
+        members["header.npy"] = hostile.npy(np.array(json.dumps(header)))
+    members |= {f"{name}.npy": hostile.npy(array) for name, array in changes.items()}
+    path.write_bytes(hostile.closed(list(members.items())))
+
+
+def test_no_function_that_a_file_names_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    for name in ("seed", "bytes", "BitGenerator"):
+        monkeypatch.setattr(np.random, name, lambda *_, name=name: called.append(name))
+        save_checkpoint(tmp_path / "a", built(), stream=np.random.default_rng(0))
+        rewritten(tmp_path / "a", header=lambda h, name=name: h["state"]["dict"]["stream"]["generator"]["dict"].update(
+            bit_generator=name))  # fmt: skip
+        with pytest.raises(CheckpointError, match=r"Received: .*a \(a state of kind 'generator'\)"):
+            load_checkpoint(tmp_path / "a", built())
+    assert called == []
+
+
+@pytest.mark.parametrize(("kind", "place"), [("MT19937", "pos"), ("Philox", "buffer_pos")])
+@pytest.mark.parametrize("position", [-1, 625, 10**6])
+def test_streams_that_would_read_foreign_memory(tmp_path: Path, kind: str, place: str, position: int) -> None:
+    """NumPy takes any position within its buffer, and draws from whatever lies there."""
+    stream = np.random.Generator(getattr(np.random, kind)(1))
+    model = Sequential([layers.InputLayer((3,)), layers.Dropout(0.5, seed=stream)])
+    save_checkpoint(tmp_path / "a", model)
+    before = repr(stream.bit_generator.state)
+
+    def moved(header: Any) -> None:
+        state = header["random"][1]["dict"]
+        (state["state"]["dict"] if kind == "MT19937" else state)[place] = position
+
+    rewritten(tmp_path / "a", header=moved)
+    with pytest.raises(CheckpointError, match="a position beyond the end"):
+        load_checkpoint(tmp_path / "a", model)
+    assert repr(stream.bit_generator.state) == before
+
+
+def test_arrays_that_are_not_as_described(tmp_path: Path) -> None:
+    model, optimizer = built(), optimizers.Adam()
+    optimizer.build(model.trainable_weights)
+    for bad in (np.zeros((4, 5)), np.zeros((5, 4), "f4"), np.zeros((4, 5), "i4"), np.zeros((4, 5), "M8[s]"),
+                np.array([["a"] * 5] * 4), np.array([[None] * 5] * 4)):  # fmt: skip
+        for name in ("weight_0", "optimizer_2"):
+            save_checkpoint(tmp_path / "a", model, optimizer)
+            rewritten(tmp_path / "a", **{name: bad})
+            before = [v.numpy() for v in [*model.weights, *optimizer.variables]]
+            with pytest.raises(CheckpointError, match=f"{name} of "):
+                load_checkpoint(tmp_path / "a", model, optimizer)
+            for variable, kept in zip([*model.weights, *optimizer.variables], before, strict=True):
+                np.testing.assert_array_equal(variable.numpy(), kept)
+    save_checkpoint(tmp_path / "a", model, optimizer)
+    rewritten(tmp_path / "a", optimizer_0=np.array(-5))
+    with pytest.raises(CheckpointError, match=r"count of calls must not be negative\. Received: -5 in"):
+        load_checkpoint(tmp_path / "a", model, optimizer)
+    save_checkpoint(tmp_path / "a", model)
+    rewritten(tmp_path / "a", weight_0=model.get_weights()[0].astype(">f4"), other=np.zeros(3))
+    with pytest.raises(CheckpointError, match="state_0 is missing"):
+        load_checkpoint(tmp_path / "a", model)
+
+
+def test_numbers_of_another_byte_order(tmp_path: Path) -> None:
+    model = built()
+    save_checkpoint(tmp_path / "a", model)
+    kernel = model.get_weights()[0]
+    rewritten(tmp_path / "a", weight_0=kernel.astype(">f4"))
+    model.set_weights([w + 1 for w in model.get_weights()])
+    load_checkpoint(tmp_path / "a", model)
+    np.testing.assert_array_equal(model.get_weights()[0], kernel)
+    assert model.weights[0].data.dtype.isnative
+
+
+class Asking(Model):
+    """Its sublayer builds itself when the model is tried on zeros of the shape that a file says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = layers.Dense(2)
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs)
+
+
+@pytest.mark.parametrize("make", [lambda: Sequential([layers.Dense(2)]), Asking])
+@pytest.mark.parametrize("shape", [[None, 10**9], [10**9, 4], [10**5, 10**5, 4], 7, [None], ["a"]])
+def test_a_file_cannot_ask_for_more_weights_than_it_brings(tmp_path: Path, make: Any, shape: Any) -> None:
+    model = make()
+    model.build((None, 4))
+    save_checkpoint(tmp_path / "a", model)
+    rewritten(tmp_path / "a", header=lambda header: header.update(input_shape=shape))
+    other, drawn = make(), generator().bit_generator.state
+    if make is not Asking and shape in ([10**9, 4], [10**5, 10**5, 4]):  # nothing of that size is made
+        load_checkpoint(tmp_path / "a", other)
+        return
+    with pytest.raises(CheckpointError, match="the model must be one that can be built as the file says"):
+        load_checkpoint(tmp_path / "a", other)
+    assert not other.built
+    assert other.weights == []
+    assert generator().bit_generator.state == drawn
+
+
+def test_what_would_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    model, path = built(), tmp_path / "a"
+    save_checkpoint(path, model, epoch=1)
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    fields = np.zeros(1, [("☃", "f4")])
+    masked = np.ma.masked_array([1.0, 2.0], [True, False])
+    for state in (np.array(["x", None], object), np.zeros(2, [("a", "O")]), masked, cycle, 10**5000, fields):
+        with pytest.raises(TypeError, match="save_checkpoint: state must be numbers, strings, arrays without objects"):
+            save_checkpoint(path, model, epoch=2, bad=state)
+    for many in ({"text": "x" * CHARACTERS}, {"arrays": [np.zeros(1)] * MEMBERS}):
+        with pytest.raises(ValueError, match=r"must have less than 8192 arrays.*make long lists of numbers arrays"):
+            save_checkpoint(path, model, epoch=2, **many)
+    assert load_checkpoint(path, model) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_refused_file_leaves_an_optimizer_unbuilt(tmp_path: Path) -> None:
+    model, optimizer = built(), optimizers.Adam()
+    optimizer.build(model.trainable_weights)
+    save_checkpoint(tmp_path / "a", model, optimizer)
+    rewritten(tmp_path / "a", header=lambda h: h["optimizer"]["variables"][3].__setitem__(0, "other"))
+    other = optimizers.Adam()
+    with pytest.raises(CheckpointError, match="it must be of this optimizer"):
+        load_checkpoint(tmp_path / "a", built(), other)
+    assert not other.built
+    assert len(other.variables) == 2
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there must be a file\. Received: .*nothing, which does not exist"):
         load_checkpoint(tmp_path / "nothing", built())
@@ -439,3 +597,41 @@ def test_bad_frequencies(save_freq: Any) -> None:
         callbacks.BackupAndRestore("a", save_freq)
     with pytest.raises(ValueError, match="filepath must not be empty"):
         callbacks.BackupAndRestore("")
+
+
+# ---------------------------------------------------------------------- files of before
+
+
+def test_a_checkpoint_of_before() -> None:
+    model, optimizer = golden.network(), optimizers.Adam(0.25)
+    state = load_checkpoint(golden.HERE / "checkpoint_1.ckpt", model, optimizer)
+    for ours, expected in zip(model.get_weights(), golden.filled(model.weights), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    for variable, expected in zip(optimizer.variables, golden.filled(optimizer.variables, 3), strict=True):
+        np.testing.assert_array_equal(variable.numpy(), expected)
+    for name, stream in golden.streams().items():
+        found = state.pop(name)
+        assert type(found.bit_generator).__name__ == name
+        for _ in range(700):
+            assert found.integers(9, dtype="uint32") == stream.integers(9, dtype="uint32")
+    with np.load(golden.HERE / "checkpoint_1.npz") as after:
+        assert generator().random() == after["drawn"]
+    assert list(state) == list(golden.STATE)
+    for name, expected in golden.STATE.items():
+        if isinstance(expected, np.ndarray):
+            assert state[name].dtype == expected.dtype
+            np.testing.assert_array_equal(state[name], expected)
+        else:
+            assert state[name] == expected
+            assert type(state[name]) is type(expected)
+
+
+def test_a_training_of_before_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "run.ckpt"
+    path.write_bytes((golden.HERE / "checkpoint_1_run.ckpt").read_bytes())
+    model, history = golden.trained(path)
+    assert model.optimizer.iterations == 12
+    with np.load(golden.HERE / "checkpoint_1.npz") as after:
+        np.testing.assert_allclose(history.history["loss"], after["loss"], rtol=1e-6)
+        for i, ours in enumerate(model.get_weights()):
+            np.testing.assert_allclose(ours, after[f"arr_{i}"], rtol=1e-4, atol=1e-6)

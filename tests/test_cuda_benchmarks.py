@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.benchmarks import device, gpu, kernels, small_step
+from minigrad.backend import device_of, to_host
+from tests.benchmarks import device, kernels, small_step, timing
 from tests.benchmarks.workloads import WORKLOADS
 
 
@@ -65,7 +67,7 @@ def test_the_median_leaves_out_the_warm_up() -> None:
 
 def test_ceilings_count_bytes_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "FILL", 1 << 12)
-    most = device.ceilings(FakeDevice().cupy, size=32)
+    most = device.ceilings(FakeDevice().cupy)
     assert most.copy == pytest.approx(2 * 4 * (1 << 12) / 2e-3)
     assert most.product == pytest.approx(32**3 / 4e-3)
     assert str(device.Ceilings(4.3e12, 25e12)) == "copy 4.30 TB/s, float32 products 50.0 TFLOP/s"
@@ -88,57 +90,47 @@ def test_every_array_is_counted_once() -> None:
 
 
 def test_batches_grow_until_they_fill_the_card() -> None:
-    assert device.to_fill(1) == device.FILL
-    assert device.to_fill(device.FILL - 1) == 2
-    assert device.to_fill(4 * device.FILL) == 1
+    assert [device.to_fill(nbytes, 100) for nbytes in (1, 50, 99, 100, 400)] == [100, 2, 2, 1, 1]
+    assert device.to_fill(1, 0) == 1
 
 
-def test_one_command_runs_all_and_says_what_failed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ran: list[list[str]] = []
-
-    def run(command: list[str], check: bool) -> Any:
-        ran.append(command)
-        return SimpleNamespace(returncode=int("tests.benchmarks.layers" in command))
-
-    monkeypatch.setattr(gpu, "subprocess", SimpleNamespace(run=run))
-    monkeypatch.setattr(gpu, "device_summary", lambda device: f"{device}, a GPU, TF32 off")
-    monkeypatch.setattr(sys, "argv", ["gpu", "--peers", "torch", "--json", "figures"])
-    assert gpu.main() == 1
-    assert ran == list(gpu.commands("torch", "figures").values())
-    *_, header, tests, timed, layers, small, step = capsys.readouterr().out.splitlines()
-    assert header.endswith("cuda, a GPU, TF32 off")
-    assert (tests.split()[:2], timed.split()[:2]) == (["tests", "passed"], ["kernels", "passed"])
-    assert step.split()[:3] == ["small", "step", "passed"]
-    assert (layers.split()[:2], small.split()[:3]) == (["layers", "failed"], ["small", "layers", "failed"])
+@pytest.mark.parametrize("where", ["cpu", "standin"])
+def test_repeated_batches_are_copies_on_the_device(where: str) -> None:
+    arrays = WORKLOADS[0]._replace(batch=2, length=5).arrays()
+    placed = device.repeated(arrays, 3, where)
+    assert placed.keys() == arrays.keys()
+    for name in ("x", "g"):
+        assert device_of(placed[name]) == where
+        assert (to_host(placed[name]).reshape(3, *arrays[name].shape) == arrays[name]).all()
 
 
-@pytest.mark.parametrize(
-    ("peers", "layers", "step"),
-    [("torch", "torch,torch_compiled", "torch"), ("jax", "jax", ""), ("jax,torch", "jax,torch,torch_compiled", "torch"),
-     ("torch_compiled", "torch_compiled", "")],
-)  # fmt: skip
-def test_torch_brings_its_compiler(peers: str, layers: str, step: str) -> None:
-    found = gpu.commands(peers, None)
-    assert found["layers"][-1] == found["small layers"][-3] == layers
-    assert found["small step"][-1] == step
+def test_a_device_is_waited_for_between_the_steps_that_warm_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all that the host can start within the time of the warm-up would wait in the queue of the device."""
+    log: list[str] = []
+    monkeypatch.setattr(timing, "WARM_UP", 1e-3)
+    clock = lambda step, count: 1.0
+    timing.taken_in_turns({"a": lambda: log.append("step")}, 1, 0.1, clock, lambda: log.append("wait"))
+    first, *warm_up = log
+    assert first == "step"
+    assert warm_up == ["step", "wait"] * (len(warm_up) // 2)
+    assert warm_up
 
 
-def test_the_small_step_says_why_it_is_not_captured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_small_step_learns_on_the_cpu_and_is_captured_on_a_gpu_alone() -> None:
     task = small_step.TASK._replace(samples=8, batch=8, length=6, filters=(4, 4))
     steps = small_step.steps_of(task, "cpu", [])
     assert list(steps) == ["minigrad"]
     losses = [steps["minigrad"]().item() for _ in range(20)]
     assert losses[-1] < losses[0]
-    assert "minigrad captured: absent. capture: inputs[0] must be a Tensor on a GPU" in capsys.readouterr().out
 
 
-def test_without_a_gpu_it_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def refuse(device: str) -> str:
-        raise RuntimeError("device 'cuda': an NVIDIA driver and a GPU must be present.")
+@pytest.mark.parametrize("name", ["device", "kernels", "small_step", "layers"])
+def test_without_a_gpu_it_says_why(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(where: str) -> str:
+        raise RuntimeError(f"device {where!r}: an NVIDIA driver and a GPU must be present.")
 
-    monkeypatch.setattr(gpu, "device_summary", refuse)
-    monkeypatch.setattr(sys, "argv", ["gpu"])
-    assert gpu.main() == 1
-    assert capsys.readouterr().out == "no GPU: device 'cuda': an NVIDIA driver and a GPU must be present.\n"
+    monkeypatch.setattr(device, "module_for", refuse)
+    options = ["--device", "cuda", "--peers", ""] if name in ("small_step", "layers") else []
+    monkeypatch.setattr(sys, "argv", [name, *options])
+    with pytest.raises(SystemExit, match="no GPU: device 'cuda': an NVIDIA driver and a GPU must be present"):
+        importlib.import_module(f"tests.benchmarks.{name}").main()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import Tensor, functional, gradcheck
+from minigrad import Tensor, functional, grad, gradcheck
 from minigrad.functional import hessian, hvp, jacobian, jvp, vjp
 
 rng = np.random.default_rng(4)
@@ -158,3 +158,66 @@ def test_the_public_names() -> None:
     assert functional.__doc__ is not None
     for name in ("vjp", "jvp", "jacobian", "hessian", "hvp"):
         assert ">>>" in getattr(functional, name).__doc__
+
+
+# ---------------------------------------------------------------------- arguments and memory orders
+
+
+def test_partial_derivatives_of_an_argument_that_follows_from_another() -> None:
+    x = Tensor(np.array([2.0, 5.0]), requires_grad=True)
+    y = x * 3  # with a history that leads to x
+    by_x, by_y = jacobian(lambda x, y: x * y, [x, y])
+    assert (np.diag(by_x.numpy()).tolist(), np.diag(by_y.numpy()).tolist()) == ([6.0, 15.0], [2.0, 5.0])
+    assert vjp(lambda x, y: x * y, [x, y], Tensor(np.ones(2)))[1][0].tolist() == [6.0, 15.0]
+    assert jvp(lambda x, y: x * y, [x, y], [Tensor(np.ones(2)), Tensor(np.zeros(2))])[1].tolist() == [6.0, 15.0]
+    assert hvp(lambda x, y: (x * x * y).sum(), [x, y], [np.ones(2), np.zeros(2)])[1][1].tolist() == [4.0, 10.0]
+    product = vjp(lambda x, y: x * y, [x, y], Tensor(np.ones(2)), create_graph=True)[1][0]
+    assert grad(product.sum(), x).tolist() == [3.0, 3.0]  # the history of y is there
+
+
+def test_what_f_reads_from_elsewhere_is_held() -> None:
+    w = Tensor(np.array([3.0]), requires_grad=True)
+    assert vjp(lambda x: (x * w).sum(), w)[1].tolist() == [3.0]
+    assert jacobian(lambda x: x * w, w).tolist() == [[3.0]]
+    assert hessian(lambda x: (x * x * w).sum(), w).tolist() == [[6.0]]
+
+
+@pytest.mark.parametrize("leaf", [False, True])
+def test_one_tensor_given_twice(leaf: bool) -> None:
+    x = Tensor(np.array([2.0, 3.0]), requires_grad=leaf)
+    first, second = jacobian(lambda a, b: a * b * b, [x, x])
+    assert np.diag(first.numpy()).tolist() == [4.0, 9.0]
+    assert np.diag(second.numpy()).tolist() == [8.0, 18.0]
+    blocks = hessian(lambda a, b: (a * b * b).sum(), [x, x])
+    found = [[np.diag(block.numpy()).tolist() for block in row] for row in blocks]
+    assert found == [[[0.0, 0.0], [4.0, 6.0]], [[4.0, 6.0], [4.0, 6.0]]]
+    v = [Tensor(np.ones(2)), Tensor(np.zeros(2))]
+    assert jvp(lambda a, b: a * b * b, [x, x], v)[1].tolist() == [4.0, 9.0]
+    assert [g.tolist() for g in vjp(lambda a, b: (a * b * b).sum(), [x, x])[1]] == [[4.0, 9.0], [8.0, 18.0]]
+
+
+ORDERS: dict[str, Any] = {
+    "transposed": lambda x: (x * 2.0).T, "moved": lambda x: (x * 2.0).reshape(2, 1, 3).transpose(1, 2, 0),
+    "reversed": lambda x: (x * 2.0)[::-1, ::-1], "broadcast": lambda x: (x * 2.0).broadcast_to(2, 2, 3),
+    "flat": lambda x: (x * 2.0).T.reshape(-1), "0-D": lambda x: (x * 2.0).sum(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("memory", ["C", "F"])
+@pytest.mark.parametrize("name", ORDERS)
+def test_outputs_and_inputs_in_any_memory_order(name: str, memory: Any) -> None:
+    use, a = ORDERS[name], np.array(rng.normal(size=(2, 3)), order=memory)
+    expected = np.zeros((*use(Tensor(a)).shape, 2, 3))
+    for index in np.ndindex(2, 3):
+        one = np.zeros((2, 3))
+        one[index] = 1.0
+        expected[(..., *index)] = use(Tensor(one)).numpy()  # f is linear
+    np.testing.assert_array_equal(jacobian(use, Tensor(a)).numpy(), expected)
+    rows = expected.reshape(-1, 2, 3)
+    found = hessian(lambda x: (use(x) ** 2).sum() * 0.5, Tensor(a))
+    np.testing.assert_array_equal(found.numpy(), np.einsum("nij,nkl->ijkl", rows, rows))
+
+
+def test_complex_inputs_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"vjp: inputs must be floating. Received: inputs\[0\]=complex128\(1,\)"):
+        vjp(lambda x: x.abs().sum(), Tensor(np.array([1j])))

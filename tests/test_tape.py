@@ -154,7 +154,7 @@ def test_a_graph_of_random_shape_equals_the_chain_rule() -> None:
 def test_a_long_chain_runs_and_is_freed(no_collector: None) -> None:
     x = Tensor(1.0, requires_grad=True)
     y = x
-    for _ in range(200_000):
+    for _ in range(50_000):
         y = y + 1.0
     assert isinstance(y.node, Node)
     assert grad(y, x).item() == 1.0  # keeps the tape
@@ -162,7 +162,7 @@ def test_a_long_chain_runs_and_is_freed(no_collector: None) -> None:
     assert x.grad is not None
     assert x.grad.item() == 1.0
     y = x
-    for _ in range(200_000):
+    for _ in range(50_000):
         y = y * 1.0
     probe = weakref.ref(y)
     del y  # a tape never walked is dropped without recursion, too
@@ -232,7 +232,7 @@ def test_nothing_is_recorded_without_need() -> None:
     y = Tensor([1.0], requires_grad=True)
     assert (y > 0).node is None
     assert y.argmax().node is None
-    assert ops.sign(y).node is None
+    assert ops.sign(y).astype("int64").node is None
     assert y.detach().node is None
 
 
@@ -402,8 +402,8 @@ def test_a_rule_that_returns_another_shape_is_named(made: Any) -> None:
     bad.backward(x=lambda g, scale: g * scale, scale=lambda g, x: g * x)
     x, scale = tensor(1, 2, 3), tensor(2)
     message = (
-        r"bad: the backward rule of 'scale' must return the shape of its argument. Received: gradient shape=\(3,\), "
-        r"argument shape=\(1,\)"
+        r"bad: the backward rule of 'scale' must return the shape of its argument; where broadcasting repeats .* "
+        r"say @op\(broadcasts=True\), and .* Received: gradient shape=\(3,\), argument shape=\(1,\)"
     )
     for use in (lambda: bad(x, scale).sum().backward(), lambda: grad(bad(x, scale).sum(), scale)):
         with pytest.raises(RuntimeError, match=message):
@@ -449,12 +449,14 @@ def test_a_gradient_takes_the_precision_of_its_argument() -> None:
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"b": None, "a": None}, r"named like the arguments, in their order. Received: rules=\['b', 'a'\]"),
+        ({"b": None, "a": None}, r"write example.backward\(a=..., b=...\). Received: rules=\['b', 'a'\], arguments="),
         ({"a": None}, r"Received: rules=\['a'\], arguments=\['a', 'b'\]"),
         ({"a": None, "b": None, "c": None}, "named like the arguments"),
         ({"a": lambda h: h, "b": None}, r"a rule takes g .* Received: a=\(h\)"),
         ({"a": lambda g, z: g, "b": None}, r"of \['a', 'a_shape', 'axis', 'b', 'y'\]. Received: a=\(g, z\)"),
         ({"a": lambda g, b_shape: g, "b": None}, "a rule takes g"),
+        ({"a": lambda: 1, "b": None}, r"a rule takes g.*Received: a=\(\), the parameters of <function"),
+        ({"a": 3, "b": None}, r"a rule takes g.*Received: a=\(\), the parameters of 3"),
     ],
 )
 def test_rules_that_do_not_fit_the_op(made: Any, rules: dict[str, Any], message: str) -> None:
@@ -528,7 +530,7 @@ def test_an_argument_that_is_not_differentiable(made: Any) -> None:
     x, where = tensor(2), tensor(1)
     y = chosen(x, where)
     assert [g.tolist() for g in grad(y, [x, where])] == [[1.0], [0.0]]
-    assert chosen(x.detach(), where).node is None
+    assert grad(chosen(x.detach(), where), where).tolist() == [0.0]
 
 
 # ---------------------------------------------------------------------- errors of ops
@@ -540,11 +542,11 @@ def test_errors_of_arrays_name_the_op_and_its_arguments() -> None:
         a + b
     with pytest.raises(ValueError, match=r"^matmul: .*Received: a=float64\(2, 3\), b=float64\(4, 5\)$"):
         a @ b
-    with pytest.raises(IndexError, match=r"^getitem: .*Received: x=float64\(2, 3\)$"):
+    with pytest.raises(IndexError, match=r"^getitem: .*Received: x=float64\(2, 3\), index=7$"):
         a[7]
     with pytest.raises(ValueError, match=r"^concatenate: .*arrays\[0\]=float64\(2, 3\), arrays\[1\]=float64\(4, 5\)$"):
         ops.concatenate(a, b)
-    with pytest.raises(TypeError, match=r"^sum: .*unexpected keyword argument 'axes'. Received: x=float64\(2, 3\)$"):
+    with pytest.raises(TypeError, match=r"^sum: .*unexpected .* 'axes'. Received: x=float64\(2, 3\), axes=1$"):
         ops.sum(a, axes=1)
 
 

@@ -221,7 +221,7 @@ def test_iteration(x: Tensor) -> None:
     assert [row.tolist() for row in rows] == A.tolist()
     first, second = x
     assert grad((first * 2 + second).sum(), x).tolist() == [[2.0] * 3, [1.0] * 3]
-    with pytest.raises(TypeError, match="len: a tensor must have an axis"):
+    with pytest.raises(TypeError, match="iteration: a tensor must have an axis"):
         iter(x.sum())
 
 
@@ -292,15 +292,14 @@ def test_detach(x: Tensor) -> None:
         (lambda x: Tensor([x, x]), TypeError, "ops.stack joins Tensors with their history"),
         (lambda x: Tensor([1.0], dtype="x8"), TypeError, "dtype: must name a NumPy dtype. Received: dtype='x8'"),
         (lambda x: x.squeeze(0), ValueError, r"squeeze: the axis must have length 1. Received: axis=0, shape=\(2, 3\)"),
-        (lambda x: x.expand_dims(4), ValueError, "expand_dims: axis must fit 3 axes. Received: axis=4"),
-        (lambda x: Tensor.zeros(2.5), TypeError, r"shape: must be integers. Received: \(2.5,\)"),
+        (lambda x: x.expand_dims(4), ValueError, "expand_dims: axis must be from -3 to 2. Received: axis=4"),
+        (lambda x: Tensor.zeros(2.5), TypeError, r"zeros: shape must be integers. Received: shape=\(2.5,\)"),
         (lambda x: x.reshape(4, 4), ValueError, r"^reshape: .*Received: x=float64\(2, 3\)"),
         (lambda x: x.sum(5), ValueError, r"^sum: .*Received: x=float64\(2, 3\)"),
         (lambda x: x.transpose(0), ValueError, "^transpose: "),
         (lambda x: x[5], IndexError, "^getitem: "),
         (lambda x: x + "a", TypeError, "^add: "),
-        (lambda x: np.asarray(x), TypeError, r"numpy: a Tensor must be copied to the host aloud, with .numpy\(\)"),
-        (lambda x: np.exp(x), TypeError, "ufunc"),
+        (lambda x: np.asarray(x), TypeError, r"numpy: a Tensor must be copied to the host explicitly, with .numpy\(\)"),
         (lambda x: x.to("gpu"), ValueError, "device: must be 'cpu', 'cuda' or 'cuda:N'. Received: device='gpu'"),
         (lambda x: x.to(0), TypeError, "device: a name such as 'cpu' or 'cuda:0' must be given. Received: device=0"),
         (lambda x: Tensor.randn(2, seed=-1), ValueError, "seed: must be a non-negative integer"),
@@ -342,7 +341,7 @@ def test_creation_on_a_device() -> None:
 
 
 def test_dlpack(x: Tensor) -> None:
-    np.testing.assert_array_equal(np.from_dlpack(x), A)
+    np.testing.assert_array_equal(np.from_dlpack(x.detach()), A)
 
 
 class Fake(types.ModuleType):

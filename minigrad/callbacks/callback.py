@@ -39,6 +39,14 @@ class Callback:
         """What a resumed run must know: numbers, strings and arrays, also in lists and dicts."""
         return {name: getattr(self, name) for name in self.state_names}
 
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        """Raise ValueError for a state from a file that is not one for `set_state`."""
+        if type(self).get_state is Callback.get_state and not state.keys() <= set(self.state_names):
+            raise ValueError(
+                f"checkpoint: the state of {type(self).__name__} must have the names {list(self.state_names)}. "
+                f"Received: {list(state)}"
+            )
+
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take what `get_state` returned; called after `on_train_begin`."""
         for name, value in state.items():
@@ -209,7 +217,7 @@ class CallbackList:
         """The callbacks that the states of `get_state` are for.
 
         Raises:
-            ValueError: a state for a callback that is not here.
+            ValueError: a state for a callback that is not here, or that is none.
         """
         free = list(self.callbacks)
         pairs = []
@@ -220,6 +228,7 @@ class CallbackList:
                     f"checkpoint: the run must have the callbacks that it was begun with. Received: no {name} among "
                     f"{[type(callback).__name__ for callback in self.callbacks]}"
                 )
+            own.check_state(state)
             free.remove(own)
             pairs.append((own, state))
         return pairs

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from minigrad.callbacks.callback import Callback, Logs
 from minigrad.callbacks.monitor import MonitorCallback
+from minigrad.files import appended, checked_path, clear, make_folder, replaced
+from minigrad.saving.archive import conforms
 from minigrad.saving.checkpoint import save_checkpoint
-from minigrad.saving.files import temporary
+
+_CSV = "CSVLogger: filename"
 
 
 def save_frequency(value: Any) -> Any:
@@ -37,7 +43,7 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
-        self.filename = Path(filename)
+        self.filename = checked_path(filename, _CSV)
         self.sep = separator
         self.append = append
         self.keys: list[str] | None = None
@@ -46,13 +52,8 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.keys = None
         self._begun = self.append
-        try:
-            with self.filename.open("a"):
-                pass
-        except OSError as error:
-            raise type(error)(
-                f"CSVLogger: filename must be one that can be written. Received: {self.filename} ({error})"
-            ) from error
+        with self._appended():
+            pass
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
@@ -60,22 +61,35 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if not any(key.startswith("val_") for key in self.keys):  # a validation may come in a later epoch
                 self.keys += [f"val_{key}" for key in self.keys]
-        with self.filename.open("a" if self._begun else "w", newline="") as file:
-            writer = csv.writer(file, delimiter=self.sep)
+        with self._appended() if self._begun else replaced(self.filename, _CSV) as file:
+            text = io.StringIO(newline="")
+            writer = csv.writer(text, delimiter=self.sep)
             if file.tell() == 0:
                 writer.writerow(["epoch", *self.keys])
             writer.writerow([epoch, *(logs.get(key, "NA") for key in self.keys)])
+            file.write(text.getvalue().encode())  # at once: nobody ever sees a part of a row
         self._begun = True
 
-    def get_state(self) -> dict[str, Any]:
-        return {"keys": self.keys, "begun": self._begun, "size": self.filename.stat().st_size if self._begun else 0}
+    def _appended(self) -> AbstractContextManager[IO[bytes]]:
+        return appended(self.filename, _CSV)
 
-    def set_state(self, state: Any) -> None:
+    def get_state(self) -> dict[str, Any]:
+        size = 0
+        if self._begun:
+            with self._appended() as file:
+                size = file.tell()
+        return {"keys": self.keys, "begun": self._begun, "size": size}
+
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        if not conforms(state, {"keys": ([str], None), "begun": bool, "size": int}) or state["size"] < 0:
+            raise ValueError(f"checkpoint: the state of a CSVLogger must be keys, begun and size. Received: {state}")
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
         """Take away the rows that were written after the state."""
         self.keys, self._begun = state["keys"], state["begun"]
         if self._begun:
-            with self.filename.open("r+b") as file:
-                file.truncate(min(state["size"], self.filename.stat().st_size))
+            with self._appended() as file:
+                file.truncate(min(state["size"], file.tell()))
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -138,7 +152,7 @@ class ModelCheckpoint(MonitorCallback):
             return
         if self.verbose > 0 and not self.save_best_only:
             print(f"\nEpoch {epoch + 1}: saving model to {path}")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, "ModelCheckpoint: the folder of filepath")
         whole = not self.save_weights_only
         save_checkpoint(path, self.model, self.model.optimizer if whole else None, random=whole, epoch=epoch + 1)
 
@@ -171,7 +185,8 @@ class BackupAndRestore(Callback):
         delete_checkpoint: whether to delete the file when the training is complete.
 
     Raises:
-        ValueError: another save_freq; a file that is no checkpoint of this training: nothing has changed.
+        ValueError: another save_freq; a file that is no checkpoint of this training (a `CheckpointError`): nothing has
+            changed.
         OSError: the file cannot be written, and why: before the first step.
     """
 
@@ -181,7 +196,7 @@ class BackupAndRestore(Callback):
     def __init__(self, filepath: str | Path, save_freq: Any = "epoch", delete_checkpoint: bool = True) -> None:
         if not str(filepath):
             raise ValueError("BackupAndRestore: filepath must not be empty. Received: filepath=''")
-        self.filepath = Path(filepath)
+        self.filepath = checked_path(filepath, "BackupAndRestore: filepath")
         self.save_freq = save_frequency(save_freq)
         self.delete_checkpoint = delete_checkpoint
         self._since = 0
@@ -190,7 +205,7 @@ class BackupAndRestore(Callback):
         self._since = 0
         if self.filepath.exists():
             self.model.training_run.restore(self.filepath)
-            temporary(self.filepath).unlink(missing_ok=True)  # of a writer that was killed
+            clear(self.filepath)
         else:
             self._save()
 
@@ -210,7 +225,7 @@ class BackupAndRestore(Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.delete_checkpoint:
-            self.filepath.unlink(missing_ok=True)
+            self.filepath.resolve().unlink(missing_ok=True)  # a link stays
 
     def _save(self, since: int = 0) -> None:
         self._since = since

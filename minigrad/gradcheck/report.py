@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from minigrad.files import replaced
 
 HEADINGS = ("order", "input", "shape", "compared", "abs error", "rel error", "at", "analytic", "numeric", "ratio", "")
 
@@ -173,6 +176,9 @@ class GradcheckReport:
 
         Returns:
             The figure.
+
+        Raises:
+            OSError: the file cannot be written, and why.
         """
         from matplotlib.figure import Figure
 
@@ -198,5 +204,7 @@ class GradcheckReport:
             axes.set_ylim(1e-17, 1e2)
         grid.flat[0].legend(fontsize=8)
         if path is not None:
-            figure.savefig(path, dpi=120)
+            path = Path(path) if Path(path).suffix else Path(path).with_suffix(".png")
+            with replaced(path, "plot: the path") as file:
+                figure.savefig(file, dpi=120, format=path.suffix[1:])
         return figure

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from minigrad.backend import Array, Generator, asarray, describe, is_array, is_inexact, module_for, move, to_host
 from minigrad.functional import leaf, pull
 from minigrad.gradcheck.numeric import scale_of
-from minigrad.tape import Node, Value
+from minigrad.tape import Node, Value, recorded
 from minigrad.tensor import Tensor
 
 host: Any = module_for("cpu")
@@ -129,7 +129,8 @@ class Subject:
     def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
         """What f returns at ``leaves``, recorded in any case, for f may itself ask for gradients."""
         args, kwargs = _filled(self.tree, leaves)
-        result = self.f(*args, **kwargs)
+        with recorded():
+            result = self.f(*args, **kwargs)
         outputs: list[Tensor] = []
         for label, y in _leaves_of(([result], {}), ["the output"]):
             if not isinstance(y, Value):
@@ -199,7 +200,8 @@ class Gradients:
             if y.dtype != v.dtype:  # the derivative is taken by complex steps
                 v = leaf((v.data if y.dtype.kind == "c" else v.data.real).astype(y.dtype))
             for i, g in enumerate(pull(y, inputs, v, create_graph)):
-                total[i] = g if total[i] is None else total[i] + g
+                with recorded():
+                    total[i] = g if total[i] is None else total[i] + g
         return total
 
 

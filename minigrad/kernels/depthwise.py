@@ -30,6 +30,8 @@ def forward(x: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     """y[n, t, c*M + m] = sum_k x[n, s*t + d*k - p, c] * w[k, c, m]."""
     if on_gpu(x, w):
         return cuda.forward(x, w, geometry, layout)
+    if "e" in (x.dtype.char, w.dtype.char):
+        return _widened(forward, x, w, geometry, layout)
     xp = array_module(x)
     y = xp.empty(shaped(len(x), geometry.out_length, w.shape[1] * w.shape[2], layout), xp.result_type(x, w))
     way, swap = _way(geometry, layout, y, x, y)
@@ -42,6 +44,8 @@ def input_grad(g: Array, w: Array, geometry: Geometry, layout: str) -> Array:
     """dx[n, l, c] = sum over all (t, k) with s*t + d*k - p = l, and m, of g[n, t, c*M + m] * w[k, c, m]."""
     if on_gpu(g, w):
         return cuda.input_grad(g, w, geometry, layout)
+    if "e" in (g.dtype.char, w.dtype.char):
+        return _widened(input_grad, g, w, geometry, layout)
     xp = array_module(g)
     new = xp.zeros if geometry.dilation > 1 else xp.empty  # with dilation, no window may see some of the inputs
     dx = new(shaped(len(g), geometry.length, w.shape[1], layout), xp.result_type(g, w))
@@ -55,9 +59,18 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry, layout: str) -> Array:
     """dw[k, c, m] = sum_{n,t} x[n, s*t + d*k - p, c] * g[n, t, c*M + m]."""
     if on_gpu(x, g):
         return cuda.kernel_grad(x, g, geometry, layout)
+    if "e" in (x.dtype.char, g.dtype.char):
+        return _widened(kernel_grad, x, g, geometry, layout)
     way, swap = _way(geometry, layout, g, x, g, of_kernel=True)
     seen, given = (x.swapaxes(1, 2), g.swapaxes(1, 2)) if swap else (x, g)
     return way.kernel_grad(seen, given, geometry)
+
+
+def _widened(kernel: Any, a: Array, b: Array, geometry: Geometry, layout: str) -> Array:
+    """A kernel of half precision in float32: sums of float16 stop growing where a term is below half a step."""
+    dtype = array_module(a).result_type(a, b)
+    a, b = (x.astype("float32") if x.dtype == "float16" else x for x in (a, b))
+    return kernel(a, b, geometry, layout).astype(dtype)
 
 
 def _way(geometry: Geometry, layout: str, y: Array, a: Array, b: Array, of_kernel: bool = False) -> tuple[Any, bool]:

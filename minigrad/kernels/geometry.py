@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from operator import index
+from typing import ParamSpec, SupportsIndex, TypeVar
 
 Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made")
@@ -30,6 +31,11 @@ def remembered(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
             return make(*args, **kwargs)
 
     return recall
+
+
+def _integer(value: object) -> int:
+    """``value`` as a Python integer, if it is one, of Python or NumPy; -1 of anything else."""
+    return index(value) if isinstance(value, SupportsIndex) and not isinstance(value, bool) else -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +60,16 @@ class Geometry:
 
     def __post_init__(self) -> None:
         for name in ("taps", "stride", "dilation"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a positive integer. Received: {name}={value!r}")
-        padding = self.padding
-        if not isinstance(padding, tuple) or len(padding) != 2 or not all(type(p) is int and p >= 0 for p in padding):
+            value = _integer(getattr(self, name))
+            if value < 1:
+                raise ValueError(f"{name} must be a positive integer. Received: {name}={getattr(self, name)!r}")
+            object.__setattr__(self, name, value)
+        padding = tuple(map(_integer, self.padding)) if isinstance(self.padding, tuple) else ()
+        if len(padding) != 2 or min(padding) < 0:
             raise ValueError(
-                f"padding must be two non-negative integers (before, after). Received: padding={padding!r}"
+                f"padding must be two non-negative integers (before, after). Received: padding={self.padding!r}"
             )
+        object.__setattr__(self, "padding", padding)
         span = self.dilation * (self.taps - 1) + 1
         object.__setattr__(self, "span", span)  # once, for the kernels ask at every call
         object.__setattr__(self, "out_length", (self.length + sum(padding) - span) // self.stride + 1)

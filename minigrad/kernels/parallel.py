@@ -110,29 +110,31 @@ class _Blas:
     """BLAS at one thread while any kernel runs in the pool, and as it was before when none does."""
 
     def __init__(self) -> None:
-        self._libraries: list[tuple[Any, int]] | None = None
-        self._users = 0
+        self._libraries: list[tuple[Any, int]] | None = None  # and how many threads to give back to each, or 0
+        self._users: set[object] = set()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        with _lock:
-            if self._libraries is None:
-                self._libraries = [(library, 0) for library in _blas_libraries()]
-            if self._users == 0:
-                self._libraries = [(c, c.get_num_threads()) for c, _ in self._libraries]
-                for library, count in self._libraries:
+        user = object()
+        try:  # Ctrl-C may come at any place from here on
+            with _lock:
+                if self._libraries is None:
+                    self._libraries = [(library, 0) for library in _blas_libraries()]
+                self._libraries = [(library, count or library.get_num_threads()) for library, count in self._libraries]
+                first = not self._users
+                self._users.add(user)
+                for library, count in self._libraries if first else ():
                     if count > 1:
                         library.set_num_threads(1)
-            self._users += 1
-        try:
             yield
         finally:
             with _lock:
-                self._users -= 1
-                if self._users == 0:
-                    for library, count in self._libraries:
+                self._users.discard(user)
+                if not self._users:
+                    for library, count in self._libraries or ():
                         if count > 1:
                             library.set_num_threads(count)
+                    self._libraries = self._libraries and [(library, 0) for library, _ in self._libraries]
 
 
 _blas = _Blas()

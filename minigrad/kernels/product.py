@@ -7,21 +7,17 @@ large. Each core works through its rows in tiles, so that the bias is added whil
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.backend import Array, HostArray, array_module, module_for, on_gpu, own_products
+from minigrad.backend import Array, HostArray, array_module, on_gpu, own_products
 from minigrad.kernels import cuda_product, parallel
 from minigrad.kernels.scratch import scratch
 
 _TILE = 1 << 20  # bytes of output that one tile takes
 _SPEED = 30000  # multiply-adds a microsecond, about, on one core
-_SUM_SPEED = 12000  # likewise additions of a sum
 _SMALL = 600.0  # microseconds of one product that is left to BLAS's own threads
-_BLAS_AWAKE = 1 << 18  # elements of what such products make, at most; their sums are left to BLAS's threads too
-_FEW = 4096  # elements of which a sum takes less time than its call
 _LONG = 256  # steps of sequences that are multiplied alone; shorter ones together,
 _COLUMNS = 4096  # of about so many steps
 
@@ -86,6 +82,9 @@ def _product(a: Array, b: Array, added: Array | None, shape: tuple[int, ...], sp
 
 def linear_kernel_grad(x: Array, g: Array, axis: int) -> Array:
     """dw[c, f] = sum over all but ``axis`` of x[..., c] g[..., f]."""
+    if x.dtype.char == "e" and type(x) is HostArray:  # the sums of the parts, too, are to be made in float32
+        dw = linear_kernel_grad(x.astype("float32"), g.astype("float32"), axis)
+        return dw.astype(array_module(x).result_type(x, g))
     channels, filters = x.shape[axis], g.shape[axis]
     work = x.size * filters / _SPEED
     if axis == -1:
@@ -129,38 +128,6 @@ def _in_rows(x: Array, axis: int, name: str) -> Array:
     rows = scratch(x, name, view.shape)
     rows[...] = view
     return rows.reshape(channels, count * steps) if axis == 1 else rows.reshape(count * steps, channels)
-
-
-def sum_but(x: Array, axis: int) -> Array:
-    """The sum over all axes but one."""
-    before, count, after = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
-    if x.dtype.char not in "fdFD" or type(x) is not HostArray:
-        return x.reshape(before, count, after).sum(axis=(0, 2))
-    if after == 1 and x.size <= _BLAS_AWAKE:
-        return _ones(before, x).dot(x.reshape(before, count))
-    with parallel.blas_held():  # BLAS's threads, once awake, would take the cores from the kernels that follow
-        rows = x if after == 1 else x.reshape(before * count, after) @ _ones(after, x)
-        rows = rows.reshape(before, count)
-        weights = _ones(before, x)
-        sums = parallel.over(lambda n: weights[n] @ rows[n], before, rows.size / _SUM_SPEED)
-    return sum(sums[1:], sums[0])
-
-
-def sum_rows(x: Array) -> Array:
-    """The sum over the first axis; as a product, too, where a bias of few units meets few rows."""
-    if type(x) is HostArray and x.ndim == 2 and x.size <= _FEW and x.dtype.char in "fd":
-        return _few_ones(len(x), x.dtype.char).dot(x)
-    return x.sum(0)
-
-
-@functools.lru_cache(maxsize=64)
-def _few_ones(count: int, dtype: str) -> Array:
-    return module_for("cpu").ones(count, dtype)
-
-
-def _ones(count: int, like: Array) -> Array:
-    """Ones, by which products sum: several times as fast as a sum, and more exact."""
-    return array_module(like).ones(count, like.dtype)
 
 
 def _split(part: Callable[[slice], Any], rows: Array, work: float) -> list[Any]:

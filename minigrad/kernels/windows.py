@@ -19,12 +19,13 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from minigrad.backend import Array, HostArray, array_module
-from minigrad.kernels import parallel
+from minigrad.kernels import parallel, sums
 from minigrad.kernels.geometry import Geometry
 from minigrad.kernels.scratch import framed, scratch, strided
 
 _BLOCK = 2048  # elements of an innermost loop of the convolution: long enough to pay for its start, short for the cache
 _LONG_BLOCK = 8192  # likewise of the kernel gradient, which sums over blocks
+_RUN = 128  # products that the kernel gradient adds in a row, about: float32 would lose digits over more
 _TILE = 1 << 21  # bytes of input that one tile takes
 _LONG = 256  # steps from which loops over time are long, and the few windows at the ends worth tiles of their own
 
@@ -120,9 +121,8 @@ def kernel_grad(x: Array, g: Array, geometry: Geometry) -> Array:
         given = _as(g[part.sequences, part.windows], "outputs", dtype, not _adjacent(seen))
         return _correlate(seen, given, geometry.taps, geometry.stride, geometry.dilation)
 
-    dw = xp.zeros((geometry.taps, total), dtype)
-    for part in _over_tiles(tile, x, -geometry.padding[0], g, geometry.taps, geometry.stride, geometry.dilation):
-        dw += part
+    parts = _over_tiles(tile, x, -geometry.padding[0], g, geometry.taps, geometry.stride, geometry.dilation)
+    dw = sums.total(xp.stack(parts), 0).astype(dtype) if parts else xp.zeros((geometry.taps, total), dtype)
     return dw.reshape(geometry.taps, channels, multiplier)
 
 
@@ -288,16 +288,35 @@ def _correlate(x: Array, g: Array, taps: int, stride: int, dilation: int) -> Arr
     if stride == 1 and x.strides[1] == x.itemsize == g.strides[1] and not _adjacent(x):
         seen = windows(x, taps, 1, dilation, steps).transpose(1, 3, 0, 2)
         dots = xp.matmul(seen[:, :, :, None], g.swapaxes(1, 2)[:, :, None, :, None])  # (N, C, K, 1, T) (N, C, 1, T, 1)
-        return (xp.ones(len(x), dots.dtype) @ dots.reshape(len(x), -1)).reshape(channels, taps).T
+        return sums.total(dots.reshape(len(x), -1), 0).reshape(channels, taps).T
     block = min(steps, _LONG_BLOCK // max(channels, 1))
     if stride > 1 or block <= 1 or not _side_by_side(x, g):
-        return xp.einsum("kntc,ntc->kc", windows(x, taps, stride, dilation, steps), g)
+        return _correlate_in_runs(x, g, taps, stride, dilation)
     total = 0
     for part, width in _in_blocks(steps, block):
         seen = _windows_in_blocks(x, part, taps, dilation, width)
-        sums = xp.einsum("kntj,ntj->kj", seen, _in_width(g[:, part], width)).reshape(taps, width, channels)
-        total = total + xp.ones(width, sums.dtype) @ sums
+        each = xp.einsum("kntj,ntj->kj", seen, _in_width(g[:, part], width)).reshape(taps, width, channels)
+        total = total + sums.total(each, 1)
     return total
+
+
+def _correlate_in_runs(x: Array, g: Array, taps: int, stride: int, dilation: int) -> Array:
+    """As `_correlate`, where no steps lie side by side as they are wanted: a sum for each run of steps, or of sequences
+    where these are short; then the sum of those.
+    """
+    xp = array_module(x)
+    count, steps, channels = g.shape
+    row, step, item = x.strides
+    runs = []
+    for times, width in _in_blocks(steps, -(-steps // -(-steps // _RUN))):
+        for sequences, some in _in_blocks(count, max(1, _RUN // steps)):
+            given = g[sequences, times]
+            shape = (len(given) // some, some, given.shape[1] // width, width, channels)
+            strides = (some * row, row, width * stride * step, stride * step, item)
+            seen = strided(x[sequences, times.start * stride :], (taps, *shape), (dilation * step, *strides))
+            each = xp.einsum("kanbtc,anbtc->kabc", seen, given.reshape(shape))
+            runs.append(each.reshape(taps, -1, channels))
+    return sums.total(runs[0] if len(runs) == 1 else xp.concatenate(runs, axis=1), 1)
 
 
 @functools.lru_cache(maxsize=1024)

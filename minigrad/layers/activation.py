@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import activations, ops
-from minigrad.config import argument, number
+from minigrad.config import argument, as_integer, number
 from minigrad.layers.arguments import constraint, initializer, regularizer
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import SameShape, Shape
@@ -79,10 +79,12 @@ class ELU(SameShape):
 
 
 def _shared_axes(name: str, value: Any) -> list[int] | None:
-    axes = value if value is None or isinstance(value, (list, tuple)) else [value]
-    if axes is not None and any(type(axis) is not int or axis < 1 for axis in axes):
+    if value is None:
+        return None
+    axes = [as_integer(axis) for axis in (value if isinstance(value, (list, tuple)) else [value])]
+    if any(axis is None or axis < 1 for axis in axes):
         raise ValueError(f"The `{name}` argument must hold axes behind the batch's. Received: {name}={value!r}")
-    return None if axes is None else list(axes)
+    return axes  # type: ignore[return-value]
 
 
 class PReLU(SameShape):
@@ -120,10 +122,10 @@ class PReLU(SameShape):
 
 
 def _softmax_axis(name: str, value: Any) -> int | list[int]:
-    axes = [value] if not isinstance(value, (list, tuple)) else list(value)
-    if not axes or any(type(axis) is not int for axis in axes):
+    axes = [as_integer(axis) for axis in (value if isinstance(value, (list, tuple)) else [value])]
+    if not axes or None in axes:
         raise ValueError(f"The `{name}` argument must be an integer or a list of integers. Received: {name}={value!r}")
-    return axes if isinstance(value, (list, tuple)) else value
+    return axes if isinstance(value, (list, tuple)) else axes[0]  # type: ignore[return-value]
 
 
 class Softmax(SameShape):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import ops
-from minigrad.config import argument
+from minigrad.config import argument, as_integer
 from minigrad.layers.arguments import constraint, initializer, regularizer
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.layer import Shape
@@ -14,9 +14,10 @@ from minigrad.variable import Variable
 
 
 def _groups(name: str, value: Any) -> int:
-    if type(value) is not int or value < 1:
+    groups = as_integer(value)
+    if groups is None or groups < 1:
         raise ValueError(f"The number of groups must be a positive integer. Received: {name}={value!r}.")
-    return value
+    return groups
 
 
 class Conv1D(Convolution):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.config import argument
+from minigrad.config import argument, as_integer
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import SameShape
 from minigrad.random import bernoulli, drawn, generator
@@ -24,12 +24,13 @@ def _rate(name: str, value: Any) -> float:
 def _noise_shape(name: str, value: Any) -> tuple[int | None, ...] | None:
     if value is None:
         return None
-    if not isinstance(value, Sequence) or not all(n is None or (type(n) is int and n > 0) for n in value):
+    lengths = [n if n is None else as_integer(n) or 0 for n in value] if isinstance(value, Sequence) else [0]
+    if not all(n is None or n > 0 for n in lengths):
         raise ValueError(
             f"Invalid value received for argument `{name}`. Expected a tuple or list of positive integers and None. "
             f"Received: {name}={value!r}"
         )
-    return tuple(value)
+    return tuple(lengths)
 
 
 class Dropout(SameShape):

@@ -6,7 +6,7 @@ from typing import Any
 
 from minigrad import ops
 from minigrad.backend import array_module, device_of
-from minigrad.config import argument, boolean
+from minigrad.config import argument, as_integer, boolean
 from minigrad.layers.arguments import constraint, initializer, regularizer
 from minigrad.layers.layer import Layer, Shape
 from minigrad.tensor import Tensor
@@ -14,11 +14,12 @@ from minigrad.variable import Variable
 
 
 def _positive(name: str, value: Any) -> int:
-    if type(value) is not int or value < 1:
+    number = as_integer(value)
+    if number is None or number < 1:
         raise ValueError(
             f"`{name}` must be a positive integer. Received: {name}={value!r} (of type {type(value).__name__})."
         )
-    return value
+    return number
 
 
 class Embedding(Layer):

@@ -12,7 +12,7 @@ from minigrad.config import Configurable, argument, member_of
 from minigrad.regularizers import Regularizer
 from minigrad.settings import floatx
 from minigrad.tensor import Tensor
-from minigrad.variable import Variable
+from minigrad.variable import Variable, assign_all
 
 _PLAIN = {bool, int, float, str, type(None)}  # what most attributes are, and hold nothing
 
@@ -86,6 +86,10 @@ class Holder(LayerArguments):
     def compute_dtype(self) -> str:
         """The dtype that inputs are brought to and outputs have."""
         return "float16" if self._policy == "mixed_float16" else self._policy
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copy and pickle take: all but the losses of the last call, which have a history."""
+        return {**vars(self), "_last_losses": ()}
 
     def _children(self) -> list[Holder]:
         """Sublayers in order of assignment, each once."""
@@ -226,6 +230,7 @@ class Holder(LayerArguments):
 
         Raises:
             ValueError: a wrong count or a wrong shape.
+            TypeError: no numbers, or complex ones for a real weight.
         """
         own = self.weights
         if len(weights) != len(own):
@@ -240,8 +245,7 @@ class Holder(LayerArguments):
                     f"Layer {self.name} weight shape {weight.shape} is not compatible with provided weight shape "
                     f"{array.shape}."
                 )
-        for weight, array in zip(own, arrays, strict=True):
-            weight.assign(Tensor._output(array, None).to(weight.device))
+        assign_all(own, arrays)
 
     def count_params(self) -> int:
         """How many numbers the weights hold.

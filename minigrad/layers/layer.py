@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple
 
-from minigrad.backend import asarray, dtype_of, is_array
-from minigrad.config import snake_case
+from minigrad.backend import dtype_of, is_array
+from minigrad.config import as_integer, snake_case
 from minigrad.initializers import Initializer
 from minigrad.layers.holder import Holder
 from minigrad.layers.input_spec import InputSpec
@@ -32,6 +35,7 @@ class _Call(NamedTuple):
 _call: ContextVar[_Call | None] = ContextVar("minigrad_call", default=None)
 _call_numbers = itertools.count(1)
 _name_counts: dict[str, int] = {}
+_weights_left: ContextVar[Counter[tuple[str, Any]] | None] = ContextVar("minigrad_weights_left", default=None)
 
 
 def clear_session() -> None:
@@ -183,6 +187,8 @@ class Layer(Holder):
         unknown = (83, 89)[trial]
         lengths = [1 + trial if i == 0 else unknown for i in range(len(shape))]
         known = tuple(length if n is None else n for n, length in zip(shape, lengths, strict=True))
+        if _weights_left.get() is not None and math.prod(known) > 1 << 22:
+            raise ValueError(f"{self.name}: a shape to be tried must be smaller. Received: {known}")
         return Tensor.zeros(known, dtype=self.compute_dtype, device=self.device)
 
     def add_weight(
@@ -207,6 +213,10 @@ class Layer(Holder):
         """
         if isinstance(shape, str):
             raise ValueError(f"add_weight: shape must be a tuple of integers, and name=... last. Received: {shape!r}")
+        if (left := _weights_left.get()) is not None:
+            left[name, tuple(shape)] -= 1
+            if left[name, tuple(shape)] < 0:
+                raise ValueError(f"add_weight: the weight must be one of those expected. Received: {name}, {shape=}")
         dtype = dtype_of(dtype or self.variable_dtype)
         if initializer is None:
             initializer = "glorot_uniform" if dtype.kind == "f" else "zeros"
@@ -301,14 +311,15 @@ class Layer(Holder):
         return outputs
 
     def _converted(self, inputs: Any) -> Any:
-        """Arrays and numbers as Tensors, floats in the dtype that the layer computes in."""
+        """Arrays (copies of them) and numbers as Tensors, floats in the dtype that the layer computes in."""
         if isinstance(inputs, (list, tuple)) and any(isinstance(x, Tensor) or is_array(x) for x in inputs):
             return type(inputs)(self._converted(x) for x in inputs)
-        if not isinstance(inputs, Tensor):
-            inputs = Tensor._output(asarray(inputs), None) if is_array(inputs) else Tensor(inputs)
-        if not self.autocast or (self.accepts_integers and inputs.dtype.kind != "f"):
-            return inputs
-        return inputs if inputs.dtype == self._computes_in else inputs.astype(self._computes_in)
+        given = inputs if isinstance(inputs, Tensor) or is_array(inputs) else Tensor(inputs)
+        as_it_is = not self.autocast or (self.accepts_integers and given.dtype.kind != "f")
+        dtype = given.dtype if as_it_is else self._computes_in
+        if not isinstance(given, Tensor):
+            return Tensor(given, dtype)
+        return given if given.dtype == dtype else given.astype(dtype)
 
     def _check_input(self, inputs: Any) -> None:
         if self.input_spec is None:
@@ -317,6 +328,19 @@ class Layer(Holder):
         if checked != self._checked:
             self.input_spec.check(inputs.shape, f"Input 0 with name 'None' of layer '{self.name}'", inputs.dtype)
             self._checked = checked  # a moment's work, but else at every call
+
+
+@contextmanager
+def expecting_weights(described: Iterable[tuple[str, Sequence[int]]]) -> Iterator[None]:
+    """A context in which layers make weights of these names and shapes alone, and are tried on small inputs.
+
+    So a file that says for what shape a layer is to be built cannot ask for more memory than for the weights it brings.
+    """
+    token = _weights_left.set(Counter((name, tuple(shape)) for name, shape in described))
+    try:
+        yield
+    finally:
+        _weights_left.reset(token)
 
 
 class SameShape(Layer):
@@ -336,8 +360,10 @@ def checked_shape(shape: Any, who: str) -> Any:
     """
     if isinstance(shape, (list, tuple)) and shape and all(isinstance(part, (list, tuple)) for part in shape):
         return [checked_shape(part, who) for part in shape]
-    if isinstance(shape, (list, tuple)) and all(n is None or (isinstance(n, int) and n >= 0) for n in shape):
-        return tuple(shape)
+    if isinstance(shape, (list, tuple)):
+        lengths = [n if n is None else as_integer(n) for n in shape]
+        if all(m is None if n is None else m is not None and m >= 0 for n, m in zip(shape, lengths, strict=True)):
+            return tuple(lengths)
     raise ValueError(f"{who}: input_shape must be a tuple of integers and None. Received: input_shape={shape!r}")
 
 

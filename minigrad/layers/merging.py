@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad import ops
-from minigrad.config import argument
+from minigrad.config import argument, as_integer
 from minigrad.layers.layer import Layer, Shape
 from minigrad.tensor import Tensor
 
@@ -125,6 +125,13 @@ class Minimum(Merge):
         return functools.reduce(ops.minimum, inputs)
 
 
+def _axis(name: str, value: Any) -> int:
+    axis = as_integer(value)
+    if axis is None:
+        raise TypeError(f"The `{name}` argument must be an integer. Received: {name}={value!r}")
+    return axis
+
+
 class Concatenate(Merge):
     """The inputs side by side along ``axis``; all other axes must be the same.
 
@@ -132,7 +139,7 @@ class Concatenate(Merge):
     [[1.0, 2.0, 3.0]]
     """
 
-    axis: int = argument(default=-1)
+    axis: int = argument(_axis, -1)
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         return ops.concatenate(*inputs, axis=self.axis)

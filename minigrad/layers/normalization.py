@@ -6,7 +6,7 @@ from typing import Any
 
 from minigrad import ops
 from minigrad.backend import Array
-from minigrad.config import argument, boolean, number
+from minigrad.config import argument, as_integer, boolean, number
 from minigrad.layers.arguments import constraint, initializer, regularizer
 from minigrad.layers.input_spec import InputSpec
 from minigrad.layers.layer import SameShape, Shape
@@ -206,8 +206,7 @@ def _axis(name: str, value: Any) -> int:
 
 def _axes(name: str, value: Any) -> int | list[int]:
     """One axis, or a list of them."""
-    if type(value) is int:
-        return value
-    if not isinstance(value, (list, tuple)) or not value or any(type(axis) is not int for axis in value):
+    axes = [as_integer(axis) for axis in (value if isinstance(value, (list, tuple)) else [value])]
+    if not axes or None in axes:
         raise TypeError(f"The `{name}` argument must be an integer or a list of integers. Received: {name}={value!r}")
-    return list(value)
+    return axes if isinstance(value, (list, tuple)) else axes[0]  # type: ignore[return-value]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigrad.config import argument, integers
+from minigrad.config import argument, as_integer, integers
 from minigrad.kernels.layout import time_axis
 from minigrad.layers.arguments import data_format, layout_of
 from minigrad.layers.input_spec import InputSpec
@@ -43,12 +43,12 @@ class Flatten(Movement):
 
 
 def _target_shape(name: str, value: Any) -> tuple[int, ...]:
-    lengths = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-    if any(type(n) is not int or n < -1 for n in lengths) or lengths.count(-1) > 1:
+    lengths = tuple(map(as_integer, value if isinstance(value, (list, tuple)) else (value,)))
+    if any(n is None or n < -1 for n in lengths) or lengths.count(-1) > 1:
         raise ValueError(
             f"The `{name}` argument must hold lengths, and -1 at most once. Received: {name}={value!r}"
         )
-    return lengths
+    return lengths  # type: ignore[return-value]
 
 
 class Reshape(Movement):
@@ -80,13 +80,13 @@ class Reshape(Movement):
 
 
 def _dims(name: str, value: Any) -> tuple[int, ...]:
-    dims = tuple(value) if isinstance(value, (list, tuple)) else ()
-    if not dims or any(type(n) is not int for n in dims) or sorted(dims) != list(range(1, len(dims) + 1)):
+    dims = tuple(map(as_integer, value)) if isinstance(value, (list, tuple)) else ()
+    if not dims or set(dims) != set(range(1, len(dims) + 1)):
         raise ValueError(
             f"Invalid permutation argument `{name}` for Permute Layer. The set of indices in `{name}` must be "
             f"consecutive and start from 1. Received {name}={value!r}"
         )
-    return dims
+    return dims  # type: ignore[return-value]
 
 
 class Permute(Movement):
@@ -110,11 +110,12 @@ class Permute(Movement):
 
 
 def _times(name: str, value: Any) -> int:
-    if type(value) is not int:
+    times = as_integer(value)
+    if times is None:
         raise TypeError(f"Expected an integer value for `{name}`, got {type(value)}.")
-    if value < 1:
+    if times < 1:
         raise ValueError(f"Argument `{name}` should be a positive integer. Received: {name}={value}")
-    return value
+    return times
 
 
 class RepeatVector(Movement):

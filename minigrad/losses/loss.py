@@ -45,14 +45,14 @@ def loss_function(*aliases: str, labels: bool = False) -> Callable[[LossFunction
 
 
 def as_tensor(value: Any, dtype: Any, like: Tensor | None = None) -> Tensor:
-    """``value`` as a Tensor of ``dtype``, with its history if it has one; numbers and arrays of the host go to the
-    device of ``like``.
+    """``value`` as a Tensor of ``dtype``, with its history if it has one; numbers and copies of arrays of the host go
+    to the device of ``like``.
     """
     if not isinstance(value, Tensor):
         array = asarray(value)
         if like is not None and device_of(array) == "cpu":
             array = move(array, like.device)
-        value = Tensor._output(array, None)
+        value = Tensor(array, dtype)
     return value if value.dtype == dtype else value.astype(dtype)
 
 
@@ -85,7 +85,7 @@ def _integers(labels: Any, like: Tensor) -> Tensor:
             whole = array_module(given).where(fits, whole, NO_CLASS)
         elif not fits.all():
             raise ValueError(f"labels: must be integers. Received: {given.dtype} with fractions")
-    return Tensor._output(whole, None)
+    return Tensor._output(whole if whole is not given or isinstance(labels, Tensor) else whole.copy(), None)
 
 
 # ---------------------------------------------------------------------- the class

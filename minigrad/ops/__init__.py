@@ -1,6 +1,17 @@
 """The ops: documented functions of arrays, each with one explicit backward rule per argument beneath it."""
 
-from minigrad.ops.arithmetic import add, divide, maximum, minimum, multiply, negative, power, subtract
+from minigrad.ops.arithmetic import (
+    add,
+    divide,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    power,
+    power_base_grad,
+    power_exponent_grad,
+    subtract,
+)
 from minigrad.ops.comparison import equal, greater, greater_equal, less, less_equal, not_equal, where
 from minigrad.ops.convolution import conv1d, fold, unfold
 from minigrad.ops.depthwise import depthwise_conv1d, depthwise_conv1d_input_grad, depthwise_conv1d_kernel_grad
@@ -16,7 +27,7 @@ __all__ = [
     "depthwise_conv1d_input_grad", "depthwise_conv1d_kernel_grad", "divide", "equal", "erf", "exp", "expm1", "fold",
     "getitem", "greater", "greater_equal", "less", "less_equal", "linear", "linear_kernel_grad", "log", "log_softmax",
     "logsumexp", "matmul", "max", "max_pool1d", "max_pool1d_gather", "max_pool1d_scatter", "maximum", "mean", "min",
-    "minimum", "multiply", "negative", "not_equal", "pad", "power", "relu", "reshape", "scatter", "sigmoid", "sign",
-    "softmax", "softplus", "sparsemax", "sqrt", "stack", "standardize", "standardize_grad", "subtract", "sum", "tanh",
-    "transpose", "unfold", "where",
+    "minimum", "multiply", "negative", "not_equal", "pad", "power", "power_base_grad", "power_exponent_grad", "relu",
+    "reshape", "scatter", "sigmoid", "sign", "softmax", "softplus", "sparsemax", "sqrt", "stack", "standardize",
+    "standardize_grad", "subtract", "sum", "tanh", "transpose", "unfold", "where",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.backend import Array, array_module
+from minigrad.backend import Array, array_module, filled_like, is_array
 from minigrad.ops.comparison import where
 from minigrad.ops.elementwise import log
 from minigrad.ops.op import op
@@ -96,7 +96,7 @@ negative.backward(x=lambda g: -g)
 def power(a: Array, b: Array) -> Array:
     """Y = a to the power b.
 
-    The derivative is taken as 0 where a term is 0 times infinity: for a at b = 0, and for b at a = 0 < b.
+    The derivative is taken as 0 where a term is 0 times infinity: for a at a = b = 0, and for b at a = 0 <= b.
 
     >>> from minigrad import Tensor
     >>> (Tensor([2.0, 3.0]) ** 2).tolist()
@@ -105,27 +105,69 @@ def power(a: Array, b: Array) -> Array:
     return a**b
 
 
+@op(broadcasts=True)
+def power_base_grad(a: Array, b: Array) -> Array:
+    """b a^(b-1), the derivative of a^b in a; 0 at a = b = 0.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.power_base_grad(Tensor([0.0, 2.0]), Tensor([0.0, 3.0])).tolist()
+    [0.0, 12.0]
+    """
+    if not is_array(b):
+        return b * a ** (b - 1.0 if b else 1.0)
+    return b * a ** array_module(a, b).where((a == 0) & (b == 0), 1.0, b - 1.0)
+
+
+@op(broadcasts=True)
+def power_exponent_grad(a: Array, b: Array) -> Array:
+    """a^b log(a), the derivative of a^b in b; 0 where a^b is, and at a = 0 <= b.
+
+    >>> from minigrad import Tensor, ops
+    >>> ops.power_exponent_grad(Tensor([0.0, 1.0]), Tensor([0.0, 3.0])).tolist()
+    [0.0, 0.0]
+    """
+    xp = array_module(a, b)
+    y = a**b
+    a = a if is_array(a) else filled_like(y, a)
+    return y * xp.log(xp.where((y == 0) | ((a == 0) & (b >= 0)), 1.0, a))
+
+
+def _power_mixed(a: Any, b: Any) -> Any:
+    """a^(b-1) (1 + b log(a)), the derivative of a^b in a and b, in whichever order; where a power is 0, it is."""
+    p = a ** (b - 1)
+    return p * (1 + b * log(where((p == 0) + (a == 0) * (b == 0), 1.0, a)))
+
+
+def _power_curvature(a: Any, b: Any) -> Any:
+    """b (b-1) a^(b-2), the second derivative in a."""
+    return b * power_base_grad(a, where((a == 0) * (b == 0), 1.0, b - 1))
+
+
 def _power_base(g: Any, a: Any, b: Any) -> Any:
-    """B a^(b-1), where b = 0 gives 0 even at a = 0."""
     if isinstance(b, (int, float)):
         return g * b * a ** (b - 1) if b != 0 else g * 0
-    return g * b * a ** where(b == 0, b, b - 1)
-
-
-def _power_exponent(g: Any, y: Any, a: Any) -> Any:
-    """Y log(a), where y = 0 gives 0 even at a = 0."""
-    return g * y * log(where(y == 0, 1.0, a))
+    return g * power_base_grad(a, b)
 
 
 power.backward(
     a=_power_base,
-    b=_power_exponent,
+    b=lambda g, a, b: g * power_exponent_grad(a, b),
+)
+
+power_base_grad.backward(
+    a=lambda g, a, b: g * _power_curvature(a, b),
+    b=lambda g, a, b: g * _power_mixed(a, b),
+)
+
+power_exponent_grad.backward(
+    a=lambda g, a, b: g * _power_mixed(a, b),
+    b=lambda g, a, b: g * power_exponent_grad(a, b) * log(where(a == 0, 1.0, a)),
 )
 
 
-def _share(g: Any, wins: Any, ties: Any) -> Any:
-    """All of g where one argument wins, half where both tie, nothing elsewhere."""
-    return where(wins, g, where(ties, g * 0.5, 0.0))
+def _share(g: Any, loses: Any, ties: Any) -> Any:
+    """All of g to what does not lose, half where both tie; where one is NaN, so is y, and neither loses."""
+    return where(loses, 0.0, where(ties, g * 0.5, g))
 
 
 @op(broadcasts=True)
@@ -140,8 +182,8 @@ def maximum(a: Array, b: Array) -> Array:
 
 
 maximum.backward(
-    a=lambda g, a, b: _share(g, a > b, a == b),
-    b=lambda g, a, b: _share(g, b > a, a == b),
+    a=lambda g, a, b: _share(g, a < b, a == b),
+    b=lambda g, a, b: _share(g, b < a, a == b),
 )
 
 
@@ -157,6 +199,6 @@ def minimum(a: Array, b: Array) -> Array:
 
 
 minimum.backward(
-    a=lambda g, a, b: _share(g, a < b, a == b),
-    b=lambda g, a, b: _share(g, b < a, a == b),
+    a=lambda g, a, b: _share(g, b < a, a == b),
+    b=lambda g, a, b: _share(g, a < b, a == b),
 )

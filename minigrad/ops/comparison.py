@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minigrad.backend import Array, array_module
+from minigrad.kernels.selection import select
 from minigrad.ops.op import op
 
 
@@ -55,12 +56,16 @@ for _comparison in (equal, not_equal, less, less_equal, greater, greater_equal):
 def where(condition: Array, a: Array, b: Array) -> Array:
     """A where the condition holds, b elsewhere.
 
+    Both are computed, and a gradient of 0 flows back into the one that was not taken. Where its derivative there is
+    infinite, as of sqrt(0), or NaN, as of log(-1), 0 times that is NaN, here as in other libraries. Choose first what
+    is computed with: ``where(x > 0, sqrt(where(x > 0, x, 1.0)), 0.0)``.
+
     >>> from minigrad import Tensor, ops
     >>> x = Tensor([-1.0, 2.0])
     >>> ops.where(x > 0, x, 0).tolist()
     [0.0, 2.0]
     """
-    return array_module(condition, a, b).where(condition, a, b)
+    return select(condition, a, b)
 
 
 where.backward(

@@ -73,11 +73,13 @@ def fold(
     geometry = _geometry("fold", g, taps, stride, dilation, padding, layout, length)
     if steps != geometry.out_length:
         raise ValueError(f"fold: g must have {geometry.out_length} time steps. Received: g={describe(g)}")
-    x = xp.zeros((batch, length + padding[0] + padding[1], channels), g.dtype)
+    half = g.dtype.char == "e"  # whose sums are made in float32
+    x = xp.zeros((batch, length + padding[0] + padding[1], channels), "float32" if half else g.dtype)
     for k in range(taps):
         start = k * dilation
         x[:, start : start + stride * (steps - 1) + 1 : stride] += g[:, :, k]
     x = x[:, padding[0] : padding[0] + length]
+    x = x.astype(g.dtype) if half else x
     return x if layout == "NLC" else x.transpose(0, 2, 1)
 
 

@@ -11,6 +11,8 @@ Attributes, the same for all three: ``stride``, ``dilation``, ``padding`` = zero
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad.backend import Array
 from minigrad.kernels import depthwise
 from minigrad.kernels.geometry import Geometry, remembered
@@ -125,14 +127,22 @@ def _length(shape: tuple[int, ...], layout: str) -> int:
     return shape[time_axis(layout)]
 
 
+def _of_shape(dw: Any, shape: Shape) -> Any:
+    """A kernel gradient in the shape of its kernel: of no channels nobody sees how many multipliers there are."""
+    return dw if dw.shape == shape else dw.reshape(shape)
+
+
 # The six rules. In those of the two companions, h is the cotangent; it stands in the place of x or of w.
 
 depthwise_conv1d.backward(
     x=lambda g, w, x_shape, stride, dilation, padding, layout: depthwise_conv1d_input_grad(
         g, w, length=_length(x_shape, layout), stride=stride, dilation=dilation, padding=padding, layout=layout
     ),
-    w=lambda g, x, w_shape, stride, dilation, padding, layout: depthwise_conv1d_kernel_grad(
-        x, g, taps=w_shape[0], stride=stride, dilation=dilation, padding=padding, layout=layout
+    w=lambda g, x, w_shape, stride, dilation, padding, layout: _of_shape(
+        depthwise_conv1d_kernel_grad(
+            x, g, taps=w_shape[0], stride=stride, dilation=dilation, padding=padding, layout=layout
+        ),
+        w_shape,
     ),
 )
 
@@ -140,8 +150,11 @@ depthwise_conv1d_input_grad.backward(
     g=lambda h, w, stride, dilation, padding, layout: depthwise_conv1d(
         h, w, stride=stride, dilation=dilation, padding=padding, layout=layout
     ),
-    w=lambda h, g, w_shape, stride, dilation, padding, layout: depthwise_conv1d_kernel_grad(
-        h, g, taps=w_shape[0], stride=stride, dilation=dilation, padding=padding, layout=layout
+    w=lambda h, g, w_shape, stride, dilation, padding, layout: _of_shape(
+        depthwise_conv1d_kernel_grad(
+            h, g, taps=w_shape[0], stride=stride, dilation=dilation, padding=padding, layout=layout
+        ),
+        w_shape,
     ),
 )
 

@@ -9,11 +9,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigrad.backend import Array, array_module, is_inexact
+from minigrad.backend import Array, HostArray, array_module, asarray, is_array
+from minigrad.kernels.selection import select
 from minigrad.ops.comparison import where
 from minigrad.ops.op import op
 
 _MANY = 1 << 12  # elements: below, making zeros costs more than it saves
+
+
+def floating(x: Any) -> Array:
+    """Integers and booleans as float64: differences of unsigned ones, and some of signed ones, wrap around."""
+    if not is_array(x):
+        x = asarray(x)
+    return x if x.dtype.kind in "fc" else x.astype("float64")
+
+
+def widened(x: Any) -> Any:
+    """Half precision as float32, of arrays and of Tensors; the engine brings gradients back to their dtype."""
+    return x.astype("float32") if x.dtype.char == "e" else x
 
 
 @op
@@ -41,7 +54,7 @@ def expm1(x: Array) -> Array:
     return array_module(x).expm1(x)
 
 
-expm1.backward(x=lambda g, y: g * (y + 1))
+expm1.backward(x=lambda g, x: g * exp(x))  # not y + 1, which is 0 where y is rounded to -1
 
 
 @op
@@ -97,7 +110,7 @@ def abs(x: Array) -> Array:
     return array_module(x).abs(x)
 
 
-abs.backward(x=lambda g, x: g * sign(x))
+abs.backward(x=lambda g, x: where(x > 0, g, where(x < 0, -g, 0.0)))
 
 
 @op
@@ -111,7 +124,14 @@ def tanh(x: Array) -> Array:
     return array_module(x).tanh(x)
 
 
-tanh.backward(x=lambda g, y: g - g * y * y)
+def _tanh_back(g: Any, y: Any) -> Any:
+    """(1 - y^2) g; in half precision next to nothing would be left of it where y is near 1."""
+    if y.dtype.char == "e":
+        g, y = widened(g), widened(y)
+    return g - g * y * y
+
+
+tanh.backward(x=_tanh_back)
 
 
 @op
@@ -123,8 +143,7 @@ def sigmoid(x: Array) -> Array:
     [0.5, 0.0]
     """
     xp = array_module(x)
-    if not is_inexact(x.dtype):
-        x = x * 1.0
+    x = floating(x)
     negative = x.real < 0
     decay = xp.exp(xp.where(negative, x, -x))
     return xp.where(negative, decay, 1.0) / (1.0 + decay)
@@ -142,6 +161,7 @@ def softplus(x: Array) -> Array:
     [0.0, 1000.0]
     """
     xp = array_module(x)
+    x = floating(x)
     negative = x.real < 0
     return xp.where(negative, 0.0, x) + xp.log1p(xp.exp(xp.where(negative, x, -x)))
 
@@ -180,6 +200,7 @@ def erf(x: Array) -> Array:
     [0.0, 0.8427007794380188, -1.0]
     """
     xp = array_module(x)
+    x = floating(x)
     if x.dtype == "float16":  # the polynomials leave its range
         return erf(x.astype("float32")).astype("float16")
     size = xp.where(x.real < 0, -x, x)
@@ -205,12 +226,17 @@ def relu(x: Array) -> Array:
     xp = array_module(x)
     if x.dtype.kind == "c":
         return xp.where(x.real > 0, x, 0)
-    if x.size < _MANY or x.dtype.kind != "f":
+    if type(x) is not HostArray or x.size < _MANY or x.dtype.kind != "f":
         return xp.maximum(x, 0)
     return xp.maximum(x, xp.zeros(x.shape[1:], x.dtype))  # of two arrays NumPy takes the maximum faster
 
 
-relu.backward(x=lambda g, y: g * (y > 0).astype(g.dtype))
+def _relu_back(g: Any, y: Any) -> Any:
+    choose = select if type(g) is HostArray else where  # an op costs a little, and this is where networks spend it
+    return choose(y <= 0, 0.0, g)
+
+
+relu.backward(x=_relu_back)
 
 
 @op
@@ -227,15 +253,33 @@ def astype(x: Array, *, dtype: Any) -> Array:
 astype.backward(x=lambda g: g)
 
 
-@op
-def clip(x: Array, *, minimum: float, maximum: float) -> Array:
+@op(broadcasts=True)
+def clip(x: Array, *, minimum: Any, maximum: Any) -> Array:
     """X held within [minimum, maximum]; the derivative is 1 inside, the limits included, and 0 outside.
+
+    Args:
+        minimum, maximum: numbers or arrays, which have no gradient; None for no limit.
+
+    Raises:
+        TypeError: a limit is something else.
 
     >>> from minigrad import Tensor
     >>> Tensor([-3.0, 0.5, 3.0]).clip(-1, 1).tolist()
     [-1.0, 0.5, 1.0]
     """
+    for name, limit in (("minimum", minimum), ("maximum", maximum)):
+        if limit is not None and not isinstance(limit, (int, float)) and not is_array(limit):
+            raise TypeError(
+                f"clip: limits must be numbers, arrays or None; ops.maximum and ops.minimum take Tensors. "
+                f"Received: {name}={limit!r}"
+            )
     return array_module(x).clip(x, minimum, maximum)
 
 
-clip.backward(x=lambda g, x, minimum, maximum: where((x >= minimum) * (x <= maximum), g, 0.0))
+def _clip_back(g: Any, x: Any, minimum: Any, maximum: Any) -> Any:
+    if minimum is not None:
+        g = where(x >= minimum, g, 0.0)
+    return g if maximum is None else where(x <= maximum, g, 0.0)
+
+
+clip.backward(x=_clip_back)

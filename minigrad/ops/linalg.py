@@ -44,7 +44,7 @@ def _left(g: Any, b: Any) -> Any:
     if b.ndim == 1:
         return g[..., None] * b
     if g.ndim < b.ndim:  # a is a row
-        return product.matmul(g[..., None, :], b.swapaxes(-1, -2)).reshape(*b.shape[:-2], -1)
+        return product.matmul(g[..., None, :], b.swapaxes(-1, -2)).reshape(*b.shape[:-1])
     b = b.swapaxes(-1, -2)
     return matmul(g, b) if g.ndim > 2 and b.ndim == 2 else product.matmul(g, b)
 
@@ -57,7 +57,7 @@ def _right(g: Any, b_shape: tuple[int, ...], a: Any) -> Any:
         return a[:, None] * g[..., None, :] if len(b_shape) > 1 else a * g
     if len(b_shape) == 1:
         g = g[..., None]
-        return product.matmul(a.swapaxes(-1, -2), g).reshape(*a.shape[:-2], -1)
+        return product.matmul(a.swapaxes(-1, -2), g).reshape(*a.shape[:-2], a.shape[-1])
     if len(b_shape) == 2 and a.ndim > 2:
         count = math.prod(a.shape[:-1])
         return product.matmul(a.reshape(count, a.shape[-1]).swapaxes(-1, -2), g.reshape(count, g.shape[-1]))

@@ -10,9 +10,10 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from minigrad.backend import Array, array_module
+from minigrad.backend import Array, HostArray, array_module
 from minigrad.kernels.geometry import Geometry, remembered
 from minigrad.kernels.layout import time_axis
+from minigrad.kernels.selection import part, select
 from minigrad.ops.op import op
 
 
@@ -49,7 +50,8 @@ def _out_shape(x: Array, geometry: Geometry, layout: str) -> list[int]:
 
 @op
 def max_pool1d(x: Array, *, taps: int, stride: int, padding: tuple[int, int] = (0, 0), layout: str = "NLC") -> Array:
-    """The largest of each window of ``taps`` steps; padding never wins. The first of those that tie takes the gradient.
+    """The largest of each window of ``taps`` steps; padding never wins. The first of those that tie, or are NaN, takes
+    the gradient.
 
     Args:
         x: (N, L, C), or (N, C, L) for ``layout="NCL"``.
@@ -64,7 +66,7 @@ def max_pool1d(x: Array, *, taps: int, stride: int, padding: tuple[int, int] = (
     xp = array_module(x)
     geometry = _geometry(x, taps, stride, padding, layout)
     steps = _steps(geometry, layout)
-    if padding == (0, 0) and len(steps) > 1:  # every tap sees every window
+    if geometry.padding == (0, 0) and len(steps) > 1:  # every tap sees every window
         y = xp.maximum(x[steps[0][0]], x[steps[1][0]])
         steps = steps[2:]
     else:
@@ -75,18 +77,28 @@ def max_pool1d(x: Array, *, taps: int, stride: int, padding: tuple[int, int] = (
     return y
 
 
-def _picked(x: Array, y: Array, geometry: Geometry, layout: str, dtype: Any) -> Iterator[tuple[Any, Any, Array]]:
-    """As `_steps`, with 1 where each tap holds the maximum and no earlier tap did, and 0 elsewhere."""
-    xp = array_module(x)
-    free = xp.ones(y.shape, bool)
+def _holds(seen: Array, y: Array, nan: bool) -> Array:
+    """Where a tap holds the maximum. A window with a NaN has NaN for its maximum."""
+    return (seen == y) | (seen != seen) if nan else seen == y
+
+
+def _has_nan(y: Array) -> bool:
+    """Whether there is a NaN among the maxima; on a GPU, which it would take time to ask, yes."""
+    return type(y) is not HostArray or bool((y != y).any())
+
+
+def _picked(x: Array, y: Array, geometry: Geometry, layout: str) -> Iterator[tuple[Any, Any, Array]]:
+    """As `_steps`, with where each tap holds the maximum and no earlier tap did."""
+    free = array_module(x).ones(y.shape, bool)
+    nan = _has_nan(y)
     for tap, (seen, at) in enumerate(_steps(geometry, layout)):
         if tap == geometry.taps - 1 and geometry.padding == (0, 0):
             picked = free  # without padding every tap sees every window: the last holds what no other does
         else:
-            picked = x[seen] == y[at]
+            picked = _holds(x[seen], y[at], nan)
             picked &= free[at]
             free[at] ^= picked
-        yield seen, at, picked.astype(dtype)  # NumPy multiplies by booleans at half the speed
+        yield seen, at, picked
 
 
 @op
@@ -96,23 +108,24 @@ def max_pool1d_scatter(
     """G (like y = max_pool1d(x)) added to where the maxima stand in x: the shape of x."""
     geometry = _geometry(x, taps, stride, padding, layout)
     xp = array_module(g)
-    each_once = padding == (0, 0) and stride >= taps and geometry.out_length > 0  # every tap sees every window, too
-    all_seen = each_once and geometry.length == geometry.out_length * taps
-    dx = (xp.empty if all_seen else xp.zeros)(x.shape, g.dtype)
-    if each_once:
+    each_once = geometry.padding == (0, 0) and geometry.stride >= geometry.taps and geometry.out_length > 0
+    if each_once:  # every tap sees every window
+        all_seen = geometry.length == geometry.out_length * geometry.taps
+        dx = (xp.empty if all_seen else xp.zeros)(x.shape, g.dtype)
         *others, last = [seen for seen, _ in _steps(geometry, layout)]
         left = g
         if not others:
             dx[last] = left
+        nan = bool(others) and _has_nan(y)
         for seen in others:
-            taken = (x[seen] == y).astype(g.dtype)  # NumPy multiplies by booleans at half the speed
-            taken *= left
-            dx[seen] = taken
-            left = xp.subtract(left, taken, out=dx[last])  # the last takes what no other did
+            part(_holds(x[seen], y, nan), left, dx[seen], dx[last])
+            left = dx[last]  # the last takes what no other did
         return dx
-    for seen, at, picked in _picked(x, y, geometry, layout, g.dtype):
-        dx[seen] += g[at] * picked
-    return dx
+    half = g.dtype.char == "e"  # whose sums are made in float32
+    dx = xp.zeros(x.shape, "float32" if half else g.dtype)
+    for seen, at, picked in _picked(x, y, geometry, layout):
+        dx[seen] += select(picked, g[at], 0.0)
+    return dx.astype(g.dtype) if half else dx
 
 
 @op
@@ -121,8 +134,8 @@ def max_pool1d_gather(
 ) -> Array:
     """The elements of h (like x) at the positions of the maxima of x: the shape of y = max_pool1d(x)."""
     out = array_module(h).zeros(y.shape, h.dtype)
-    for seen, at, picked in _picked(x, y, _geometry(x, taps, stride, padding, layout), layout, h.dtype):
-        out[at] += h[seen] * picked
+    for seen, at, picked in _picked(x, y, _geometry(x, taps, stride, padding, layout), layout):
+        out[at] += select(picked, h[seen], 0.0)
     return out
 
 

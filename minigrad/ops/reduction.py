@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
 from minigrad.backend import Array, array_module
-from minigrad.kernels.product import sum_but
-from minigrad.ops.elementwise import exp
+from minigrad.kernels.sums import total
+from minigrad.ops.axes import Axis, axes_of, axis_within, integer
+from minigrad.ops.comparison import where
+from minigrad.ops.elementwise import exp, floating, widened
 from minigrad.ops.movement import broadcast_to, reshape
 from minigrad.ops.op import op
 
-Axis = int | tuple[int, ...] | None
-_MANY = 1 << 12  # elements: below, NumPy's own sum is as fast
 
-
-def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """The reduced axes, from 0."""
+    axis = axes_of("axis", axis)
     if axis is None:
         return tuple(range(ndim))
     return tuple(a % ndim for a in ((axis,) if isinstance(axis, int) else axis))
 
 
-@functools.lru_cache(maxsize=256)
-def _kept(axis: tuple[int, ...], ndim: int) -> int | None:
-    """The axis that a sum over all others keeps, if these are each named once and from 0 on; otherwise None."""
-    kept = set(range(ndim)).difference(axis)
-    return kept.pop() if len(kept) == 1 and len(axis) == ndim - 1 else None
-
-
-def _restore(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
+def _restore(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
     """G with the reduced axes back in place, with length 1: it broadcasts against ``shape``."""
     if keepdims or not shape:
         return g
@@ -38,6 +30,17 @@ def _restore(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
         return reshape(g, shape=(1,) * len(shape))
     gone = _axes(axis, len(shape))
     return reshape(g, shape=tuple(1 if i in gone else n for i, n in enumerate(shape)))
+
+
+def _as(y: Array, x: Array) -> Array:
+    """The result in half precision if x has it."""
+    return y.astype("float16") if x.dtype.char == "e" else y
+
+
+def _divided(g: Any, count: Any) -> Any:
+    """G / count in the dtype of g. In half precision a count above 65,504 would be infinite."""
+    share = widened(g) / count
+    return share if share.dtype == g.dtype else share.astype(g.dtype)
 
 
 @op
@@ -48,9 +51,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).sum(axis=0).tolist()
     [4.0, 6.0]
     """
-    if x.size > _MANY and not keepdims and type(axis) is tuple and (kept := _kept(axis, x.ndim)) is not None:
-        return sum_but(x, kept)
-    return x.sum(axis=axis, keepdims=keepdims)
+    return total(x, axes_of("sum", axis), keepdims)
 
 
 sum.backward(
@@ -66,12 +67,16 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> Tensor([1.0, 2.0]).mean().item()
     1.5
     """
-    return x.mean(axis=axis, keepdims=keepdims)
+    axis = axes_of("mean", axis)
+    if x.dtype.kind not in "fc" or not x.size:
+        return x.mean(axis=axis, keepdims=keepdims)
+    y = total(widened(floating(x)), axis, keepdims)
+    return _as(y / (x.size // y.size), x)
 
 
-def _mean_back(g: Any, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
+def _mean_back(g: Any, x_shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
     count = math.prod(x_shape[a] for a in _axes(axis, len(x_shape)))
-    return broadcast_to(_restore(g / count, x_shape, axis, keepdims), shape=x_shape)
+    return broadcast_to(_restore(_divided(g, count), x_shape, axis, keepdims), shape=x_shape)
 
 
 mean.backward(x=_mean_back)
@@ -79,30 +84,30 @@ mean.backward(x=_mean_back)
 
 @op
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Largest element over axes; elements that tie share the gradient evenly.
+    """Largest element over axes; elements that tie share the gradient evenly, as do those that are NaN.
 
     >>> from minigrad import Tensor
     >>> Tensor([1.0, 3.0]).max().item()
     3.0
     """
-    return x.max(axis=axis, keepdims=keepdims)
+    return x.max(axis=axes_of("max", axis), keepdims=keepdims)
 
 
 @op
 def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Smallest element over axes; elements that tie share the gradient evenly.
+    """Smallest element over axes; elements that tie share the gradient evenly, as do those that are NaN.
 
     >>> from minigrad import Tensor
     >>> Tensor([1.0, 3.0]).min().item()
     1.0
     """
-    return x.min(axis=axis, keepdims=keepdims)
+    return x.min(axis=axes_of("min", axis), keepdims=keepdims)
 
 
-def _extremum_back(g: Any, x: Any, y: Any, axis: Axis, keepdims: bool) -> Any:
-    chosen = (x == _restore(y, x.shape, axis, keepdims)).astype(g.dtype)
-    share = chosen / chosen.sum(axis=axis, keepdims=True)
-    return _restore(g, x.shape, axis, keepdims) * share
+def _extremum_back(g: Any, x: Any, y: Any, axis: Any, keepdims: bool) -> Any:
+    chosen = (x == _restore(y, x.shape, axis, keepdims)) + (x != x)  # where one is NaN, so is y
+    count = total(chosen, axes_of("max", axis), keepdims=True)  # an integer, which counts on beyond 2048 and 2^24
+    return where(chosen, _divided(_restore(g, x.shape, axis, keepdims), count), 0.0)
 
 
 max.backward(x=_extremum_back)
@@ -117,7 +122,7 @@ def argmax(x: Array, *, axis: int | None = None) -> Array:
     >>> Tensor([1.0, 3.0]).argmax().item()
     1
     """
-    return x.argmax(axis=axis)
+    return x.argmax(axis=None if axis is None else integer("argmax", "axis", axis))
 
 
 argmax.backward(x=None)
@@ -126,7 +131,7 @@ argmax.backward(x=None)
 @op
 def argmin(x: Array, *, axis: int | None = None) -> Array:
     """Index of the smallest element; the first of those that tie."""
-    return x.argmin(axis=axis)
+    return x.argmin(axis=None if axis is None else integer("argmin", "axis", axis))
 
 
 argmin.backward(x=None)
@@ -141,17 +146,22 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     1000.6931762695312
     """
     xp = array_module(x)
-    shift = x.real.max(axis=axis, keepdims=True)
+    axis = axes_of("logsumexp", axis)
+    wide = widened(floating(x))
+    shift = wide.real.max(axis=axis, keepdims=True)
     shift = xp.where(xp.isfinite(shift), shift, 0)
-    y = xp.log(xp.exp(x - shift).sum(axis=axis, keepdims=True)) + shift
+    y = _as(xp.log(total(xp.exp(wide - shift), axis, keepdims=True)) + shift, x)
     return y if keepdims else y.squeeze(axis)
 
 
-logsumexp.backward(
-    x=lambda g, x, y, axis, keepdims: (
-        _restore(g, x.shape, axis, keepdims) * exp(x - _restore(y, x.shape, axis, keepdims))
-    )
-)
+def _logsumexp_back(g: Any, x: Any, y: Any, axis: Any, keepdims: bool) -> Any:
+    if x.dtype.char == "e":  # in which y is rounded to a few hundredths, where it is large
+        x = widened(x)
+        y = logsumexp(x, axis=axis, keepdims=keepdims)
+    return _restore(g, x.shape, axis, keepdims) * exp(x - _restore(y, x.shape, axis, keepdims))
+
+
+logsumexp.backward(x=_logsumexp_back)
 
 
 @op
@@ -162,12 +172,19 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     >>> Tensor([0.0, 0.0]).softmax().tolist()
     [0.5, 0.5]
     """
-    y = array_module(x).exp(x - x.real.max(axis=axis, keepdims=True))
-    y /= y.sum(axis=axis, keepdims=True)
-    return y
+    axes = axes_of("softmax", axis)
+    wide = widened(floating(x))
+    y = array_module(x).exp(wide - wide.real.max(axis=axes, keepdims=True))
+    y /= total(y, axes, keepdims=True)
+    return _as(y, x)
 
 
-softmax.backward(x=lambda g, y, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)))
+def _softmax_back(g: Any, y: Any, axis: Any) -> Any:
+    g, y = widened(g), widened(y)
+    return y * (g - total(g * y, axes_of("softmax", axis), keepdims=True))
+
+
+softmax.backward(x=_softmax_back)
 
 
 @op
@@ -179,11 +196,20 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     [0.0, -1000.0]
     """
     xp = array_module(x)
-    shifted = x - x.real.max(axis=axis, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    axes = axes_of("log_softmax", axis)
+    shifted = widened(floating(x))
+    shifted = shifted - shifted.real.max(axis=axes, keepdims=True)
+    return _as(shifted - xp.log(total(xp.exp(shifted), axes, keepdims=True)), x)
 
 
-log_softmax.backward(x=lambda g, y, axis: g - exp(y) * g.sum(axis=axis, keepdims=True))
+def _log_softmax_back(g: Any, x: Any, y: Any, axis: Any) -> Any:
+    if x.dtype.char == "e":  # in which y is rounded to a few hundredths, where it is large
+        g = widened(g)
+        y = log_softmax(widened(x), axis=axis)
+    return g - exp(y) * total(g, axes_of("log_softmax", axis), keepdims=True)
+
+
+log_softmax.backward(x=_log_softmax_back)
 
 
 @op
@@ -197,17 +223,23 @@ def sparsemax(x: Array, *, axis: int = -1) -> Array:
     [0.75, 0.25, 0.0]
     """
     xp = array_module(x)
-    falling = xp.flip(xp.sort(x, axis=axis), axis)
-    counts = xp.arange(1, x.shape[axis] + 1, dtype=x.dtype).reshape((-1,) + (1,) * (x.ndim - 1 - axis % x.ndim))
+    axis = axis_within("sparsemax", axis, x.ndim)
+    wide = widened(floating(x))
+    falling = xp.flip(xp.sort(wide, axis=axis), axis)
+    counts = xp.arange(1, x.shape[axis] + 1, dtype=wide.dtype).reshape((-1,) + (1,) * (x.ndim - 1 - axis))
     inside = counts * falling > xp.cumsum(falling, axis=axis) - 1
-    tau = (xp.where(inside, falling, 0).sum(axis=axis, keepdims=True) - 1) / inside.sum(axis=axis, keepdims=True)
-    return xp.where(x > tau, x - tau, 0).astype(x.dtype)
+    count = inside.sum(axis=axis, keepdims=True)  # 0 where there is a NaN
+    tau = (xp.where(inside, falling, 0).sum(axis=axis, keepdims=True) - 1) / xp.maximum(count, 1)
+    tau = xp.where(count, tau, math.nan)
+    return _as(xp.where(wide <= tau, 0, wide - tau).astype(wide.dtype), x)
 
 
-def _sparsemax_back(g: Any, y: Any, axis: int) -> Any:
-    inside = (y > 0).astype(g.dtype)
-    g = g * inside
-    return g - inside * (g.sum(axis=axis, keepdims=True) / inside.sum(axis=axis, keepdims=True))
+def _sparsemax_back(g: Any, y: Any, axis: Any) -> Any:
+    axis = axis_within("sparsemax", axis, y.ndim)
+    outside = y <= 0
+    inside = where(outside, 0.0, widened(g))
+    count = y.shape[axis] - total(outside, axis, keepdims=True)
+    return where(outside, 0.0, inside - _divided(total(inside, axis, keepdims=True), count))
 
 
 sparsemax.backward(x=_sparsemax_back)

@@ -14,35 +14,36 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigrad.backend import Array, array_module, on_gpu
+from minigrad.backend import Array
+from minigrad.kernels.sums import products, total
+from minigrad.ops.elementwise import widened
 from minigrad.ops.op import op
 from minigrad.ops.reduction import mean
-
-_LETTERS = "abcdefghijklmnop"
 
 
 def moments(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
     """The mean and the biased variance over axes, which are kept with length 1."""
-    m = x.mean(axis=axes, keepdims=True)
+    m = _mean(x, axes)
     centered = x - m
     return m, _mean_product(centered, centered, axes)
 
 
+def _mean(x: Array, axes: tuple[int, ...]) -> Array:
+    return total(x, axes, keepdims=True) / _count(x, axes)
+
+
 def _mean_product(a: Array, b: Array, axes: tuple[int, ...]) -> Array:
-    """<a b>, on the CPU without an array for the product. CuPy's einsum would transpose both and call cuBLAS."""
-    gone = {i % a.ndim for i in axes}
-    if on_gpu(a):
-        total = (a * b).sum(axis=tuple(gone), keepdims=True)
-    else:
-        letters = _LETTERS[: a.ndim]
-        kept = "".join(letter for i, letter in enumerate(letters) if i not in gone)
-        shape = [1 if i in gone else n for i, n in enumerate(a.shape)]
-        total = array_module(a).einsum(f"{letters},{letters}->{kept}", a, b).reshape(shape)
-    return total / max(math.prod(a.shape[i] for i in gone), 1)
+    """<a b>."""
+    return products(a, b, axes) / _count(a, axes)
+
+
+def _count(x: Array, axes: tuple[int, ...]) -> int:
+    return max(math.prod(x.shape[i] for i in axes), 1)
 
 
 def _standardized(x: Array, axes: tuple[int, ...], epsilon: float, known: Any) -> tuple[Array, Array]:
     """Y and r."""
+    x = widened(x)
     m, variance = moments(x, axes) if known is None else known
     r = (variance + epsilon) ** -0.5
     y = x - m
@@ -61,18 +62,19 @@ def standardize(x: Array, *, axes: tuple[int, ...], epsilon: float, known: Any =
     >>> ops.standardize(Tensor([[1.0, 3.0]]), axes=(1,), epsilon=0.0).tolist()
     [[-1.0, 1.0]]
     """
-    return _standardized(x, axes, epsilon, known)[0]
+    return _standardized(x, axes, epsilon, known)[0].astype(x.dtype, copy=False)
 
 
 @op
 def standardize_grad(g: Array, x: Array, *, axes: tuple[int, ...], epsilon: float, known: Any = None) -> Array:
     """D(g) = r (g - <g> - y <g y>): what `standardize` does to a gradient, and to a small change of x."""
     y, r = _standardized(x, axes, epsilon, known)
-    y *= -_mean_product(g, y, axes)
-    y += g
-    y -= g.mean(axis=axes, keepdims=True)
+    wide = widened(g)
+    y *= -_mean_product(wide, y, axes)
+    y += wide
+    y -= _mean(wide, axes)
     y *= r
-    return y
+    return y.astype(x.dtype, copy=False)
 
 
 standardize.backward(

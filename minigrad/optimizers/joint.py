@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from operator import is_
 from sys import getrefcount
 from typing import NamedTuple
 
-from minigrad.backend import Array, array_module, capturing
+from minigrad.backend import Array, array_module, capturing, on_gpu
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
 
@@ -21,17 +21,39 @@ def _holders(arrays: list[Array]) -> list[int]:
 _ONE = _holders([object()])[0]  # the list alone
 
 
-def joined(arrays: Sequence[Array]) -> Array:
-    """The numbers of the arrays in one row; an only array as it is."""
+_ACCESS = 16  # bytes that a kernel on a GPU reads at once, if they begin at a multiple of 16
+
+
+def _gaps(sizes: Sequence[int], array: Array) -> list[int]:
+    """How many elements of a row like ``array`` are left out behind each part, so that the next begins where kernels on
+    a GPU may read several at once.
+    """
+    unit = _ACCESS // array.dtype.itemsize if on_gpu(array) else 1
+    return [-size % unit for size in sizes[:-1]] + [0]
+
+
+def joined(arrays: Sequence[Array], zeros: bool = False) -> Array:
+    """The numbers of the arrays in one row; an only array as it is.
+
+    On a GPU there may be gaps between them. With ``zeros`` these hold zeros, as gradients must, whose norm is taken;
+    otherwise a number of the array before, with which any rule can compute.
+    """
     if len(arrays) == 1:
         return arrays[0]
-    xp, rows = array_module(arrays[0]), [array.reshape(-1) for array in arrays]
+    xp, pieces = array_module(arrays[0]), []
+    gaps = _gaps([array.size for array in arrays], arrays[0])
+    zero = xp.zeros((1,), arrays[0].dtype) if zeros and any(gaps) else None
+    for array, gap in zip(arrays, gaps, strict=True):
+        row = array.reshape(-1)
+        pieces.append(row)
+        if gap:
+            pieces.append(xp.broadcast_to(row[:1] if zero is None else zero, (gap,)))
     if capturing.get() is None:
-        return xp.concatenate(rows)
-    ends = list(accumulate((len(row) for row in rows), initial=0))  # CuPy joins more than 8 by a list from the host
+        return xp.concatenate(pieces)
+    ends = list(accumulate((len(piece) for piece in pieces), initial=0))  # CuPy joins more than 8 by a host's list
     whole = xp.empty((ends[-1],), arrays[0].dtype)
-    for (a, b), row in zip(pairwise(ends), rows, strict=True):
-        whole[a:b] = row
+    for (a, b), piece in zip(pairwise(ends), pieces, strict=True):
+        whole[a:b] = piece
     return whole
 
 
@@ -50,7 +72,7 @@ class Joint:
 
     def _current(self) -> bool:
         """Whether the variables still hold the views."""
-        return bool(self._views) and all(map(is_, [variable.data for variable in self.variables], self._views))
+        return bool(self._views) and all(map(operator.is_, [variable.data for variable in self.variables], self._views))
 
     def holds(self, array: Array) -> bool:
         """Whether this very array has the present values."""
@@ -67,7 +89,7 @@ class Joint:
         if not self._row or self._row[0] is not kept[0]:
             return _holders(kept) == [_ONE]
         count = len(self._views)  # the row is held here and by each view, a view here and by its variable
-        views = [_ONE + held for held in map(is_, [variable.data for variable in self.variables], self._views)]
+        views = [_ONE + held for held in map(operator.is_, [variable.data for variable in self.variables], self._views)]
         return _holders(kept) == [_ONE + count + (kept is not self._row)] and _holders(self._views) == views
 
     def copy_to(self, array: Array) -> None:
@@ -109,7 +131,7 @@ class Joint:
         if (recording := capturing.get()) is not None:
             recording.changes_row(self)
         for variable, view in zip(self.variables, self._views, strict=True):
-            if variable.data is not view or variable.node is not None:  # the tape must know of each change
+            if variable.data is not view or variable.leaf is not None:  # the tape must know of each change
                 variable.take(view)
 
     def project(self) -> None:
@@ -126,8 +148,9 @@ class Joint:
         """The part of each variable, in its shape."""
         if len(self.variables) == 1:
             return [array]
-        ends = accumulate((variable.size for variable in self.variables), initial=0)
-        return [array[a:b].reshape(v.shape) for (a, b), v in zip(pairwise(ends), self.variables, strict=True)]
+        sizes = [variable.size for variable in self.variables]
+        starts = accumulate(map(operator.add, sizes, _gaps(sizes, array)), initial=0)
+        return [array[a : a + v.size].reshape(v.shape) for a, v in zip(starts, self.variables, strict=False)]
 
 
 class Group(NamedTuple):
@@ -142,4 +165,4 @@ class Group(NamedTuple):
 
     def joined(self, gradients: Sequence[Array]) -> Array:
         """Their gradients in one."""
-        return joined([gradients[i] for i in self.members])
+        return joined([gradients[i] for i in self.members], zeros=True)

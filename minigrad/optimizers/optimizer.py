@@ -90,7 +90,7 @@ class Optimizer(OptimizerState):
         if gradients:
             if self.clipnorm:  # of each variable alone
                 parts = [group.weights.parts(g) for group, g in zip(groups, gradients, strict=True)]
-                gradients = [joined(self._clip_gradients(part)) for part in parts]
+                gradients = [joined(self._clip_gradients(part), zeros=True) for part in parts]
             else:
                 gradients = self._clip_gradients(gradients)
             self._decay([group.weights for group in groups if group.decays], learning_rate)

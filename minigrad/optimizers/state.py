@@ -12,7 +12,7 @@ from minigrad.optimizers.arguments import OptimizerArguments
 from minigrad.optimizers.schedules import LearningRateSchedule
 from minigrad.replay import host_number
 from minigrad.tensor import Tensor
-from minigrad.variable import Variable
+from minigrad.variable import Variable, assign_all
 
 
 class OptimizerState(OptimizerArguments):
@@ -158,7 +158,8 @@ class OptimizerState(OptimizerArguments):
         """Assign `variables`, in their order; none when one does not fit.
 
         Raises:
-            ValueError: the optimizer is not built; a wrong count or shape.
+            ValueError: the optimizer is not built; a wrong count or shape; a negative count of calls.
+            TypeError: no numbers, or complex ones for a real variable.
         """
         if not self.built:
             raise ValueError(
@@ -172,8 +173,9 @@ class OptimizerState(OptimizerArguments):
                 "set_weights: the weights must have the shapes of `variables`. "
                 f"Received: shapes={[array.shape for array in arrays]}, own shapes={[v.shape for v in own]}"
             )
-        for variable, array in zip(own, arrays, strict=True):
-            variable.assign(move(array, variable.device))
+        if arrays[0].dtype.kind in "if" and arrays[0] < 0:
+            raise ValueError(f"set_weights: the count of calls must not be negative. Received: {arrays[0].item()}")
+        assign_all(own, arrays)
 
     def _positions_of(self, variables: Iterable[Variable]) -> list[int]:
         """Where the variables stand among those that the optimizer was built with."""

@@ -1,5 +1,5 @@
 """Saving: what is kept on disk, and read again."""
 
-from minigrad.saving.checkpoint import load_checkpoint, save_checkpoint
+from minigrad.saving.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minigrad.backend import move
+from minigrad.backend import HostArray
 from minigrad.callbacks.callback import CallbackList, Floats
 from minigrad.metrics import Results
-from minigrad.saving.checkpoint import read_checkpoint, save_checkpoint
+from minigrad.saving.archive import conforms
+from minigrad.saving.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
+from minigrad.variable import assign_all
+
+# What `Run.save` writes, by name; files say it, so it is looked at before it is believed.
+_STATE = {
+    "epoch": int, "batch": int, "seed": int, "steps": (int, None), "stop": bool, "logs": (dict, None),
+    "metrics": [[HostArray]], "callbacks": [[str, dict]],
+}  # fmt: skip
 
 
 class Run:
@@ -29,7 +37,7 @@ class Run:
         model, logs = self.model, self.logs
         save_checkpoint(
             path, model, model.optimizer,
-            epoch=self.epoch, batch=self.batch, seed=self.seed, steps=self.steps, stop=model.stop_training,
+            epoch=self.epoch, batch=self.batch, seed=self.seed, steps=self.steps, stop=bool(model.stop_training),
             logs=None if logs is None or isinstance(logs, Results) else dict(Floats(logs)),
             metrics=[[sums.numpy() for sums in metric.variables] for metric in model.metrics],
             callbacks=self.callbacks.get_state(),
@@ -39,32 +47,38 @@ class Run:
         """Go on where the file says.
 
         Raises:
-            ValueError: no checkpoint, or none of this training. Nothing has changed then.
+            CheckpointError: no checkpoint, or none of this training. Nothing has changed then.
         """
         model, checkpoint = self.model, read_checkpoint(path)
         state = checkpoint.state
-        if missing := {"epoch", "batch", "seed", "steps", "stop", "logs", "metrics", "callbacks"} - state.keys():
-            raise ValueError(f"checkpoint: it must be of a call of fit. Received: {path}, without {sorted(missing)}")
+        if missing := _STATE.keys() - state.keys():
+            raise CheckpointError(
+                f"checkpoint: it must be of a call of fit. Received: {path}, without {sorted(missing)}"
+            )
+        if not conforms(state, _STATE) or min(state["epoch"], state["batch"], state["seed"]) < 0:
+            raise CheckpointError(f"checkpoint: it must be as a call of fit wrote it. Received: {path}")
         if state["steps"] != self.steps:
-            raise ValueError(
+            raise CheckpointError(
                 "checkpoint: the data must be that of the training so far. "
                 f"Received: {self.steps} batches an epoch, and {state['steps']} in {path}"
             )
-        sums = [[tuple(array.shape) for array in arrays] for arrays in state["metrics"]]
-        if sums != [[variable.shape for variable in metric.variables] for metric in model.metrics]:
-            raise ValueError(
+        sums = [[(array.shape, array.dtype) for array in arrays] for arrays in state["metrics"]]
+        if sums != [[(variable.shape, variable.dtype) for variable in metric.variables] for metric in model.metrics]:
+            raise CheckpointError(
                 "checkpoint: the metrics must be those of the training so far. "
                 f"Received: {[metric.name for metric in model.metrics]}, and {len(sums)} others in {path}"
             )
-        pairs = self.callbacks.matched(state["callbacks"])
-        checkpoint.check(model, model.optimizer)
-        self.epoch, self.batch, self.seed, self.logs = (state[name] for name in ("epoch", "batch", "seed", "logs"))
-        if self.batch:  # the epoch has begun for them too; whatever they change now is overwritten
-            self.callbacks.begin("epoch", self.epoch)
-        checkpoint.restore(model, model.optimizer)
-        for metric, arrays in zip(model.metrics, state["metrics"], strict=True):
-            for variable, array in zip(metric.variables, arrays, strict=True):
-                variable.replace(move(array, variable.device))
+        try:
+            pairs = self.callbacks.matched(state["callbacks"])
+        except ValueError as error:
+            raise CheckpointError(f"{error}, in {path}") from error
+        variables = [variable for metric in model.metrics for variable in metric.variables]
+        with checkpoint.checked(model, model.optimizer):
+            self.epoch, self.batch, self.seed, self.logs = (state[name] for name in ("epoch", "batch", "seed", "logs"))
+            if self.batch:  # the epoch has begun for them too; whatever they change now is overwritten
+                self.callbacks.begin("epoch", self.epoch)
+            assign_all(variables, [array for arrays in state["metrics"] for array in arrays])
+            checkpoint.restore(model, model.optimizer)
         for callback, own in pairs:
             callback.set_state(own)
         model.stop_training = state["stop"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.backend import device_summary, module_for
+from minigrad.backend import device_summary
 from minigrad.kernels import cuda
 from minigrad.kernels.geometry import Geometry
 from tests.benchmarks import device, timing
@@ -47,23 +47,26 @@ def shares(seconds: float, moved: int, work: int, most: device.Ceilings) -> tupl
 
 
 def main() -> None:
-    given = timing.parser(__doc__, only="").parse_args()
-    xp = module_for("cuda")
+    given = timing.parser(__doc__, rounds=9, seconds=0.02, only="").parse_args()
+    xp = device.with_gpu()
     most = device.ceilings(xp)
     print(f"{device_summary('cuda')}; ceilings measured: {most}\n")
     print(f"{'layer':40s} {'kernel':16s} {'ms':>8s} {'of copy':>8s} {'of products':>12s}")
-    rows: list[dict[str, Any]] = []
     for workload in timing.chosen(WORKLOADS, given.only):
-        w = workload._replace(batch=workload.batch * device.to_fill(workload.nbytes))
+        w = workload._replace(batch=workload.batch * device.to_fill(workload.nbytes, device.FILL))
         for layout in ("NLC", "NCL"):
             work = w.batch * -(-w.length // w.stride) * w.channels * w.multiplier * w.taps
-            for name, (call, moved) in calls(w, layout, xp).items():
-                seconds = device.median_seconds(call, xp)
-                copy, product = shares(seconds, moved, work, most)
-                title = f"{w.name}, k {w.taps}, batch {w.batch}, {layout}"
-                print(f"{title:40s} {name:16s} {seconds * 1e3:8.3f} {copy:8.0%} {product:12.0%}")
-                rows.append({"layer": title, "kernel": name, "seconds": seconds, "copy": copy, "product": product})
-    timing.keep(given.json, rows)
+            title = f"{w.name}, k {w.taps}, batch {w.batch}, {layout}"
+            for name in FUNCTIONS:
+                dropped: dict[str, str] = {}
+                row = {"layer": title, "kernel": name, "device": device_summary("cuda"), "dropped": dropped}
+                with timing.dropping(f"{title}, {name}", dropped):
+                    call, moved = calls(w, layout, xp)[name]
+                    seconds = device.median_seconds(call, xp, given.rounds, given.seconds)
+                    copy, product = shares(seconds, moved, work, most)
+                    print(f"{title:40s} {name:16s} {seconds * 1e3:8.3f} {copy:8.0%} {product:12.0%}")
+                    row |= {"seconds": seconds, "copy": copy, "product": product}
+                timing.keep(given.json, row)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,20 @@
 Both data formats of minigrad are compared with whatever layout is the fastest of a peer. Keras computes on the backend
 of KERAS_BACKEND: one run for tensorflow, which it is unless set, and another for jax.
 
-The floor is the three matrix products of the pointwise step alone. On a GPU the batches are larger, so that the card is
-full and its caches are not, and events of the device take the time. ``--scale 1`` keeps the batches of the CPU.
+The floor is the three matrix products of the pointwise step alone. On a GPU the batches are repeated, so that the card
+is full and its caches are not, and events of the device take the time. ``--fill 0`` keeps them as published.
+
+Who cannot make the step, or whose results are not those of minigrad on the CPU, is dropped, and the reason printed.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.backend import device_summary, module_for
+from minigrad.backend import device_summary, module_for, set_tf32, tf32, to_host
 from tests.benchmarks import device, peers, timing
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
@@ -23,57 +26,85 @@ RESULTS = ("y", "dx", "d depthwise", "d pointwise", "d bias")
 OURS = ("minigrad channels_last", "minigrad channels_first")
 
 
-def floor(arrays: dict[str, np.ndarray], xp: Any) -> timing.Step:
+def floor(arrays: dict[str, Any], xp: Any) -> timing.Step:
     """The three pointwise products alone, by the BLAS of NumPy or CuPy: what no step can go below."""
-    g, w = xp.asarray(arrays["g"].reshape(-1, arrays["g"].shape[-1])), xp.asarray(arrays["pointwise"])
-    z = xp.full((len(g), len(w)), arrays["x"].std(), "float32")
+    x, g, w = arrays["x"], arrays["g"], xp.asarray(arrays["pointwise"])
+    z = xp.tile(x[:, : g.shape[1]], (1, 1, len(w) // x.shape[2])).reshape(-1, len(w))  # any numbers of that shape
+    g = g.reshape(-1, g.shape[2])
     return lambda: (z @ w, z.T @ g, g @ w.T)
 
 
 def contestants(
-    workload: Workload, arrays: dict[str, np.ndarray], present: list[str], where: str = "cpu"
-) -> dict[str, timing.Step]:
-    """The steps of minigrad and of its peers in every layout, by name, once their results were found equal."""
-    ours = peers.minigrad(workload, arrays, where)
-    step, home = ours["channels_last"]
-    reference = home(step())
-    steps = {}
+    workload: Workload, arrays: dict[str, np.ndarray], present: list[str], where: str = "cpu", times: int = 1,
+    patience: float = math.inf, skip: str = "", dropped: dict[str, str] | None = None,
+) -> dict[str, timing.Step]:  # fmt: skip
+    """The steps of minigrad and of its peers in every layout, by name, whose results were found equal.
+
+    The batch is repeated ``times`` on the device. A layout called ``skip`` is left out. Why contestants are ``dropped``
+    is written down by their names; one reason is a first step of more than ``patience`` seconds.
+    """
+    step, home = peers.minigrad(workload, arrays, "cpu")["channels_last"]
+    reference, placed = home(step()), device.repeated(arrays, times, where)
+    steps: dict[str, timing.Step] = {}
+    dropped = {} if dropped is None else dropped
     for name in ("minigrad", *present):
-        candidates = ours if name == "minigrad" else peers.PEERS[name](workload, arrays, where)
+        candidates: peers.Candidates = {}
+        with timing.dropping(f"{name} on {workload.name}", dropped):
+            if name.startswith("torch"):
+                candidates = peers.PEERS[name](workload, placed, where)
+            elif name == "minigrad":
+                candidates = peers.minigrad(workload, placed, where)
+            else:  # which take no arrays of CuPy
+                on_host = {each: to_host(array) for each, array in placed.items()}
+                candidates = peers.PEERS[name](workload, on_host, where)
+        candidates.pop(skip, None)
         for layout, (step, home) in candidates.items():
-            timing.same(f"{name} {layout} on {workload.name}", RESULTS, reference, home(step()))
-            steps[f"{name} {layout}"] = step
+            who = f"{name} {layout}"
+            with timing.dropping(f"{who} on {workload.name}", dropped, patience):
+                *pair, dw, dp, db = home(step())
+                found = [*pair, *(gradient / times for gradient in (dw, dp, db))]
+                timing.same(f"{who} on {workload.name}", RESULTS, reference, found, 1e-2 if tf32() else 1e-4)
+                steps[who] = step
     return steps
+
+
+def measured(
+    workload: Workload, times: int, present: list[str], given: Any, measures: Any, dropped: dict[str, str]
+) -> dict[str, Any]:
+    """The medians and ratios of a workload whose batch is repeated so many times, printed."""
+    arrays = workload.arrays()
+    steps = contestants(workload, arrays, present, given.device, times, given.patience, given.skip, dropped)
+    steps["floor"] = floor(device.repeated(arrays, times, given.device), module_for(given.device))
+    taken = timing.taken_in_turns(steps, given.rounds, given.seconds, *measures)
+    title = workload.name if times == 1 else f"{workload.name}, batch {workload.batch * times}"
+    row = timing.report(title, taken, OURS[0], [*present, "floor"])
+    return row | {"ratios_channels_first": timing.ratios(taken, OURS[1], [*present, "floor"])}
 
 
 def main() -> None:
     options = timing.parser(__doc__, peers="torch", threads=2, rounds=9, seconds=0.15, only="")
     options.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    options.add_argument("--scale", type=int, default=0, help="multiply N; 0 fills a GPU, and leaves N on the CPU")
+    options.add_argument("--fill", type=float, help="repeat batches until inputs have so many MB; on a GPU 256, else 0")
+    options.add_argument("--patience", type=float, default=math.inf, help="seconds that a first step may take")
+    options.add_argument("--skip", default="", help="a layout of peers to leave out, such as 'NLC, conv2d'")
+    options.add_argument("--tf32", action="store_true", help="let products of float32 on a GPU round to TF32")
     given = options.parse_args()
     present = timing.installed(given.peers, peers.PEERS)
-    timing.limit_threads(given.threads)
-    xp, clock = module_for(given.device), timing.seconds_of
-    print(device_summary(given.device))
-    if given.device == "cuda":
-        clock = device.clock(xp)
-        print(f"ceilings measured: {device.ceilings(xp)}")
+    set_tf32(given.tf32)
+    measures = device.measures(given.device, given.threads)
+    most = device.FILL * (given.device == "cuda") if given.fill is None else int(given.fill * 2**20)
 
     rows: list[dict[str, Any]] = []
     for workload in timing.chosen(WORKLOADS, given.only):
-        scale = given.scale or (device.to_fill(workload.nbytes) if given.device == "cuda" else 1)
-        workload = workload._replace(batch=workload.batch * scale)
-        arrays = workload.arrays()
-        steps = contestants(workload, arrays, present, given.device)
-        steps["floor"] = floor(arrays, xp)
-        times = timing.taken_in_turns(steps, given.rounds, given.seconds, clock)
-        title = workload.name if scale == 1 else f"{workload.name}, batch {workload.batch}"
-        row = timing.report(title, times, OURS[0], [*present, "floor"])
-        row["ratios_channels_first"] = timing.ratios(times, OURS[1], [*present, "floor"])
-        rows.append(row)
+        row: dict[str, Any] = {}
+        dropped: dict[str, str] = {}
+        with timing.dropping(workload.name, dropped):
+            row = measured(workload, device.to_fill(workload.nbytes, most), present, given, measures, dropped)
+            rows.append(row)
+        kept = {"workload": workload.name} | row
+        timing.keep(given.json, kept | {"device": device_summary(given.device), "dropped": dropped})
     timing.summary(rows, present, OURS[0])
     timing.summary(rows, present, OURS[1], "ratios_channels_first")
-    timing.keep(given.json, rows)
 
 
 if __name__ == "__main__":

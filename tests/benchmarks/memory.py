@@ -182,10 +182,9 @@ def main() -> None:
     present = timing.installed(given.peers, PEERS)
     timing.limit_threads(given.threads)
     workloads = timing.chosen(WORKLOADS, given.only)
-    rows = [report(w, peaks(w, ["minigrad", *present], given.rounds), present) for w in workloads]
-    for workload, row in zip(workloads, rows, strict=True):
-        row["tape"] = tape(workload)
-    timing.keep(given.json, rows)
+    for workload in workloads:
+        row = report(workload, peaks(workload, ["minigrad", *present], given.rounds), present)
+        timing.keep(given.json, row | {"tape": tape(workload)})
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def main() -> None:
         timing.same(name, RESULTS, results["minigrad"], results[name])
     times = timing.taken_in_turns(steps, given.rounds, given.seconds)
     row = timing.report(f"chain of {DEPTH}", times, "minigrad", ["numpy", *present])
-    timing.keep(given.json, [row])
+    timing.keep(given.json, row)
 
 
 if __name__ == "__main__":

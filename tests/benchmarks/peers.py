@@ -1,8 +1,9 @@
 """The same layer step in minigrad and in its peers: forward, then the gradients of the input and of every weight.
 
-A contestant is a function of nothing that makes one step and returns (y, dx, d_depthwise, d_pointwise, d_bias) in the
-layouts of `Workload.arrays`, as arrays of its own library; `to_numpy` brings them home for the comparison. Each peer
-gives several candidates, one for each layout it can compute in; the benchmark takes its fastest.
+A contestant is a function of nothing that makes one step and returns (y, dx, d_depthwise, d_pointwise, d_bias) as
+arrays of its own library. Beside it stands a function that brings them home for the comparison, in the layouts of
+`Workload.arrays`, and of y and dx the first ``batch`` samples alone. Each peer gives several candidates, one for each
+layout it can compute in; the benchmark takes its fastest.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backend import array_module, tf32
 from tests.benchmarks.workloads import Workload
 
 Step = Callable[[], Any]
 Candidates = dict[str, tuple[Step, Callable[[Any], list[np.ndarray]]]]
 
 
-def minigrad(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candidates:
+def minigrad(workload: Workload, arrays: dict[str, Any], device: str) -> Candidates:
     """minigrad's layer, in both data formats."""
     from minigrad import Tensor
     from minigrad.layers import SeparableConv1D
@@ -29,8 +31,8 @@ def minigrad(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> 
     for data_format in ("channels_last", "channels_first"):
         swap = data_format == "channels_first"
 
-        def place(a: np.ndarray, swap: bool = swap) -> np.ndarray:
-            return np.ascontiguousarray(a.swapaxes(1, 2)) if swap else a
+        def place(a: Any, swap: bool = swap) -> Any:
+            return array_module(a).ascontiguousarray(a.swapaxes(1, 2)) if swap else a
 
         layer = SeparableConv1D(
             workload.filters, workload.taps, strides=workload.stride, padding=workload.padding,
@@ -49,26 +51,36 @@ def minigrad(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> 
             return [y, *(tensor.grad for tensor in leaves)]
 
         def home(results: Any, place: Any = place) -> list[np.ndarray]:
-            y, dx, dw, dp, db = (r.numpy() for r in results)
+            y, dx, *weights = results
+            first = (tensor[: workload.batch] for tensor in (y, dx))
+            y, dx, dw, dp, db = (r.numpy() for r in (*first, *weights))
             return [place(y), place(dx), dw, dp[0], db]
 
         candidates[data_format] = (step, home)
     return candidates
 
 
-def torch(workload: Workload, arrays: dict[str, np.ndarray], device: str, compiled: bool = False) -> Candidates:
+def torch(workload: Workload, arrays: dict[str, Any], device: str, compiled: bool = False) -> Candidates:
     """PyTorch, eager or compiled: channels first as conv1d, the pointwise step as linear, channels last as conv2d."""
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = tf32()
+    torch.backends.cudnn.allow_tf32 = tf32()
     torch.backends.cudnn.benchmark = True
+    if compiled:
+        torch._dynamo.reset()  # past eight workloads it would compile no more
     w = workload
     pads = w.pads
 
-    def leaf(a: np.ndarray) -> Any:
-        return torch.tensor(a, device=device, requires_grad=True)
+    def placed(a: Any) -> Any:
+        return torch.as_tensor(a, device=device).clone()  # in memory that PyTorch has aligned
+
+    def leaf(a: Any) -> Any:
+        return placed(a).requires_grad_()
+
+    def swapped(a: Any) -> Any:
+        return array_module(a).ascontiguousarray(a.swapaxes(1, 2))
 
     depthwise = leaf(np.ascontiguousarray(arrays["depthwise"].transpose(1, 2, 0).reshape(-1, 1, w.taps)))
     pointwise = leaf(np.ascontiguousarray(arrays["pointwise"].T))
@@ -89,10 +101,8 @@ def torch(workload: Workload, arrays: dict[str, np.ndarray], device: str, compil
             dilation=(1, w.dilation), groups=w.channels,
         )
 
-    first = leaf(np.ascontiguousarray(arrays["x"].swapaxes(1, 2)))
-    last = leaf(arrays["x"])
-    g_first = torch.tensor(np.ascontiguousarray(arrays["g"].swapaxes(1, 2)), device=device)
-    g_last = torch.tensor(arrays["g"], device=device)
+    first, last = leaf(swapped(arrays["x"])), leaf(arrays["x"])
+    g_first, g_last = placed(swapped(arrays["g"])), placed(arrays["g"])
     forwards = {
         "NCL": (first, g_first, lambda x: F.conv1d(convolved(x), pointwise[:, :, None], bias)),
         "NCL, linear": (first, g_last, lambda x: F.linear(convolved(x).transpose(1, 2), pointwise, bias)),
@@ -104,7 +114,7 @@ def torch(workload: Workload, arrays: dict[str, np.ndarray], device: str, compil
 
     candidates: Candidates = {}
     for name, (x, g, forward) in forwards.items():
-        run = torch.compile(forward) if compiled else forward
+        run = torch.compile(forward, dynamic=False) if compiled else forward
 
         def step(x: Any = x, g: Any = g, run: Any = run) -> Any:
             for tensor in (x, depthwise, pointwise, bias):
@@ -114,7 +124,8 @@ def torch(workload: Workload, arrays: dict[str, np.ndarray], device: str, compil
             return [y, x.grad, depthwise.grad, pointwise.grad, bias.grad]
 
         def home(results: Any, x: Any = x, g: Any = g) -> list[np.ndarray]:
-            y, dx, dw, dp, db = (r.detach().cpu().numpy() for r in results)
+            y, dx, *weights = (r.detach() for r in results)
+            y, dx, dw, dp, db = (r.cpu().numpy() for r in (y[: w.batch], dx[: w.batch], *weights))
             dw = dw.reshape(w.channels, w.multiplier, w.taps).transpose(2, 0, 1)
             return [
                 y.swapaxes(1, 2) if g is g_first else y, dx.swapaxes(1, 2) if x is first else dx, dw, dp.T, db,
@@ -124,7 +135,7 @@ def torch(workload: Workload, arrays: dict[str, np.ndarray], device: str, compil
     return candidates
 
 
-def keras(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candidates:
+def keras(workload: Workload, arrays: dict[str, Any], device: str) -> Candidates:
     """Keras 3, compiled, on the backend of KERAS_BACKEND (tensorflow unless set).
 
     On TensorFlow with its own kernels and with XLA, channels last alone: it has no channels first on a CPU.
@@ -150,7 +161,8 @@ def keras(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Can
 
         def home(results: Any, swap: bool = swap) -> list[np.ndarray]:
             y, dx, dw, dp, db = (np.asarray(r) for r in results)
-            return [y.swapaxes(1, 2) if swap else y, dx.swapaxes(1, 2) if swap else dx, dw, dp[0], db]
+            y, dx = (a[: w.batch].swapaxes(1, 2) if swap else a[: w.batch] for a in (y, dx))
+            return [y, dx, dw, dp[0], db]
 
         if backend == "tensorflow":
             candidates |= {
@@ -193,7 +205,7 @@ def on_jax(layer: Any, before: Callable[[Any], Any], x: np.ndarray, g: np.ndarra
     return lambda: jax.block_until_ready(jitted(placed[0], variables, placed[1]))
 
 
-def jax(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candidates:
+def jax(workload: Workload, arrays: dict[str, Any], device: str) -> Candidates:
     """JAX jitted, the layer written with lax in both layouts."""
     import jax
     from jax import lax
@@ -225,8 +237,7 @@ def jax(workload: Workload, arrays: dict[str, np.ndarray], device: str) -> Candi
 
         def home(results: Any) -> list[np.ndarray]:
             y, dx, dw, dp, db = (np.asarray(r) for r in results)
-            if swap:
-                y, dx = y.swapaxes(1, 2), dx.swapaxes(1, 2)
+            y, dx = (a[: w.batch].swapaxes(1, 2) if swap else a[: w.batch] for a in (y, dx))
             return [y, dx, dw.reshape(w.taps, w.channels, w.multiplier), dp, db]
 
         return step, home

@@ -9,7 +9,6 @@ over log(N) or log(L): 1 where the time is proportional.
 from __future__ import annotations
 
 import statistics
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +32,6 @@ def slope(seconds: dict[int, float]) -> float:
 def main() -> None:
     given = timing.parser(__doc__, threads=2, rounds=7, seconds=0.15, only="").parse_args()
     timing.limit_threads(given.threads)
-    rows: list[dict[str, Any]] = []
     for workload in timing.chosen(WORKLOADS, given.only):
         for letter, what in (("N", "batch"), ("L", "length")):
             cases = varied(workload, what)
@@ -46,8 +44,8 @@ def main() -> None:
             print(f"\n{workload.name}, time over {letter}: slope {slope(medians):.2f}")
             for size, median in medians.items():
                 print(f"  {letter} = {size:6d} {median * 1e3:9.3f} ms   {median / size * 1e6:9.3f} us each")
-            rows.append({"workload": workload.name, "axis": letter, "medians_s": medians, "slope": slope(medians)})
-    timing.keep(given.json, rows)
+            row = {"workload": workload.name, "axis": letter, "medians_s": medians, "slope": slope(medians)}
+            timing.keep(given.json, row)
 
 
 if __name__ == "__main__":

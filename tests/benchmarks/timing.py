@@ -7,15 +7,19 @@ is minigrad / peer of the same round, its median over the rounds is printed; bel
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import importlib.util
 import json
 import math
 import os
+import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,7 +31,7 @@ LIBRARIES = ("numpy", "torch", "jax", "keras", "tensorflow", "autograd", "cupy")
 WARM_UP = 0.1  # seconds
 OPTIONS = {
     "peers": "the names of other libraries, separated by commas",
-    "threads": "how many cores all may use",
+    "threads": "how many cores all may use, where the CPU computes",
     "rounds": "how often each contestant has its turn",
     "seconds": "about how long a turn takes",
     "only": "workloads whose name contains this",
@@ -39,7 +43,7 @@ def parser(text: str | None, **defaults: Any) -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in defaults.items():
         options.add_argument(f"--{name}", type=type(default), default=default, help=OPTIONS[name])
-    options.add_argument("--json", help="write all figures to this file")
+    options.add_argument("--json", help="append every row to this file as soon as it is measured, a line of JSON each")
     return options
 
 
@@ -83,14 +87,61 @@ def chosen(workloads: Iterable[Any], only: str) -> list[Any]:
     return found
 
 
+class Different(SystemExit):
+    """A contestant computes something else."""
+
+
 def same(who: str, names: Iterable[str], ours: Iterable[Any], theirs: Iterable[Any], tolerance: float = 1e-4) -> None:
-    """Refuse to time anything that computes something else."""
+    """Refuse to time anything that computes something else.
+
+    Raises:
+        Different: and ends the benchmark, unless it is within `dropping`.
+    """
     for name, a, b in zip(names, ours, theirs, strict=True):
         if np.shape(a) != np.shape(b):
-            raise SystemExit(f"{who}: {name} has another shape than minigrad's; nothing was timed")
+            raise Different(f"{who}: {name} has another shape than minigrad's; not timed")
         error = float(np.abs(a - b).max() / max(np.abs(b).max(), 1.0))
         if not error < tolerance:
-            raise SystemExit(f"{who}: {name} differs from minigrad's by {error:.1e}; nothing was timed")
+            raise Different(f"{who}: {name} differs from minigrad's by {error:.1e}; not timed")
+
+
+@contextmanager
+def dropping(who: str, dropped: dict[str, str], patience: float = math.inf) -> Iterator[None]:
+    """Go on without a contestant that differs, fails or takes longer: one line is printed, and put into ``dropped``.
+
+    Where it stood when it failed is printed to the standard error.
+    """
+    try:
+        with limited(patience):
+            yield
+    except (Exception, Different) as error:
+        if not isinstance(error, Different):
+            traceback.print_exc()
+        lines = str(error).strip().splitlines() or [""]
+        reason = lines[0] if isinstance(error, Different) else f"{who}: {type(error).__name__}: {lines[0]}; not timed"
+        print(reason)
+        dropped[who] = reason.removeprefix(f"{who}: ").removesuffix("; not timed")
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise a TimeoutError after so many seconds, or as soon as a call into C comes back; where there are no signals,
+    never.
+    """
+    if seconds == math.inf or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def end(*_: Any) -> None:
+        raise TimeoutError(f"took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def seconds_of(step: Step, count: int) -> float:
@@ -102,12 +153,14 @@ def seconds_of(step: Step, count: int) -> float:
 
 
 def taken_in_turns(
-    steps: dict[str, Step], rounds: int, seconds: float, clock: Callable[[Step, int], float] = seconds_of
-) -> Times:
+    steps: dict[str, Step], rounds: int, seconds: float, clock: Callable[[Step, int], float] = seconds_of,
+    wait: Step = lambda: None,
+) -> Times:  # fmt: skip
     """Seconds per step of every contestant in every round, in which it runs for about ``seconds``.
 
     A turn begins with steps that do not count: the threads of the libraries go on spinning for tens of milliseconds
     after their last product, which would be charged to whoever comes next; and a core that was idle is slow at first.
+    ``wait`` waits for a device after each of them: started at once, they would fill its queue for seconds.
     """
     counts = {}
     for name, step in steps.items():
@@ -117,8 +170,9 @@ def taken_in_turns(
     for _ in range(rounds):
         for name, step in steps.items():
             begun = time.perf_counter()
-            while time.perf_counter() - begun < WARM_UP:
+            while time.perf_counter() - begun < min(WARM_UP, 10 * seconds):  # tests hardly wait
                 step()
+                wait()
             times[name].append(clock(step, counts[name]))
     return times
 
@@ -137,11 +191,11 @@ def report(title: str, times: Times, ours: str, peers: Iterable[str]) -> dict[st
 
 
 def ratios(times: Times, ours: str, peers: Iterable[str]) -> dict[str, float]:
-    """Print and return the ratios of ``ours`` to the best of each peer."""
+    """Print and return the ratios of ``ours`` to the best of each peer, as far as they were not dropped."""
     found: dict[str, float] = {}
     for peer in peers:
         candidates = [name for name in times if name.split(" ")[0] == peer]
-        if candidates:
+        if candidates and ours in times:
             best = min(candidates, key=lambda name: statistics.median(times[name]))
             found[peer] = statistics.median(a / b for a, b in zip(times[ours], times[best], strict=True))
             print(f"  {ours} / {best:28s} {found[peer]:.2f}")
@@ -158,9 +212,23 @@ def summary(rows: list[dict[str, Any]], peers: Iterable[str], ours: str, key: st
             print(f"\n{ours} / {peer}: geometric mean {mean:.2f}, worst {found[worst]:.2f} ({worst})")
 
 
-def keep(path: str | None, rows: list[dict[str, Any]]) -> None:
-    """Write the figures to ``path``, if there is one, with the command and the versions that made them."""
+@functools.cache
+def versions() -> dict[str, str]:
+    """The libraries that are installed."""
+    return {d.name: d.version for d in importlib.metadata.distributions() if d.name.startswith(LIBRARIES)}
+
+
+def keep(path: str | None, row: dict[str, Any]) -> None:
+    """Append a row to ``path``, if there is one, with the command and the versions that made it.
+
+    It is a line of JSON and written at once, so that whatever ends the benchmark, what was measured before is kept.
+    """
     if path:
-        versions = {d.name: d.version for d in importlib.metadata.distributions() if d.name.startswith(LIBRARIES)}
-        with open(path, "w") as file:
-            json.dump({"command": sys.argv, "versions": versions, "rows": rows}, file, indent=1)
+        with open(path, "a") as file:
+            file.write(json.dumps({**row, "command": sys.argv, "versions": versions()}) + "\n")
+
+
+def kept(path: str) -> list[dict[str, Any]]:
+    """The rows in ``path``; a last one that was cut off is left out."""
+    with open(path) as file:
+        return [json.loads(line) for line in file if line.endswith("\n")]

@@ -173,7 +173,6 @@ def main() -> None:
     given = options.parse_args()
     present = timing.installed(given.peers, PEERS)
     timing.limit_threads(given.threads)
-    rows = []
     for task in timing.chosen(TASKS, given.only):
         task = task._replace(samples=given.samples or task.samples)
         weights = build(task).get_weights()
@@ -184,8 +183,7 @@ def main() -> None:
         for name in epochs:
             timing.same(name, ["loss"], [np.array(losses["minigrad"])], [np.array(losses[name])])
         times = timing.taken_in_turns(epochs, given.rounds, given.seconds)
-        rows.append(timing.report(f"{task.name}, one epoch", times, "minigrad", present))
-    timing.keep(given.json, rows)
+        timing.keep(given.json, timing.report(f"{task.name}, one epoch", times, "minigrad", present))
 
 
 if __name__ == "__main__":

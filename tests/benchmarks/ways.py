@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import statistics
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from minigrad.kernels import bands, parallel, toeplitz, windows
 from minigrad.kernels.geometry import Geometry
-from minigrad.kernels.product import sum_but
+from minigrad.kernels.sums import total
 from tests.benchmarks import timing
 
 TAPS = (3, 5, 7, 9, 11, 13, 17, 21, 25, 31, 39, 63, 87)
@@ -53,11 +52,11 @@ def parts() -> dict[str, tuple[timing.Step, float]]:
     random = np.random.default_rng(0)
     a, b = random.standard_normal((1024, 512), np.float32), random.standard_normal((512, 512), np.float32)
     c, rows = np.empty_like(a), random.standard_normal((16384, 64), np.float32)
-    timing.same("sum_but", ["sum"], [sum_but(rows, 1)], [rows.sum(0)])
+    timing.same("total", ["sum"], [total(rows, 0)], [rows.sum(0)])
     return {
         "product (1024, 512) (512, 512)": (lambda: np.matmul(a, b, out=c), a.size * 512),
         "sum over rows of (16384, 64)": (lambda: rows.sum(0), rows.size),
-        "the same, as a product with ones": (lambda: sum_but(rows, 1), rows.size),
+        "the same, as a product with ones": (lambda: total(rows, 0), rows.size),
         "a second thread woken for nothing": (lambda: parallel.over(lambda part: None, 2, 1e6), 0),
     }
 
@@ -66,12 +65,11 @@ def main() -> None:
     given = timing.parser(__doc__, rounds=15, seconds=0.02).parse_args()
     timing.limit_threads(2)
     parallel.set_num_threads(2)
-    rows: list[dict[str, Any]] = []
     with parallel.blas_held():
         for name, (step, count) in parts().items():
             took = statistics.median(timing.taken_in_turns({name: step}, given.rounds, given.seconds)[name])
             print(f"{name:36s} {took * 1e6:9.1f} us" + (f"   {count / took / 1e9:6.2f} a ns" if count else ""))
-            rows.append({"part": name, "medians_s": {name: took}, "count": count})
+            timing.keep(given.json, {"part": name, "medians_s": {name: took}, "count": count})
         parallel.set_num_threads(1)
         for layout, batch, length in SHAPES:
             print(f"\n{layout}, {batch} sequences of {length} steps: measured and estimated, ns an output")
@@ -85,11 +83,10 @@ def main() -> None:
                 note = "" if taken == faster else f", {each[taken] / each[faster]:.2f} times as long as {faster}"
                 figures = "".join(f"{way:>10s} {each[way]:5.2f} {estimates[way]:5.2f}" for way in steps)
                 print(f"{taps:4d}{figures}  takes {taken}{note}")
-                rows.append({
+                timing.keep(given.json, {
                     "taps": taps, "layout": layout, "batch": batch, "length": length, "medians_s": medians,
                     "estimates_ns": estimates,
                 })
-    timing.keep(given.json, rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ alone. The second form draws what --json has kept, and measures nothing.
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections import Counter
@@ -123,17 +122,18 @@ def drawn(rows: list[dict[str, Any]]) -> Any:
 def main() -> None:
     options = timing.parser(__doc__, peers="torch", threads=2, rounds=9, seconds=0.1, only="")
     options.add_argument("--plot", help="draw the parts into this file")
-    options.add_argument("--read", help="take the figures from this file, which --json has written")
+    options.add_argument("--read", help="take the figures from this file, which --json has written; the latest count")
     given = options.parse_args()
     if given.read:
-        with open(given.read) as file:
-            rows = json.load(file)["rows"]
+        rows = list({row["workload"]: row for row in timing.kept(given.read)}.values())
     else:
         present = timing.installed(given.peers, peers.PEERS)
         timing.limit_threads(given.threads)
         workloads = timing.chosen(WORKLOADS, given.only)
-        rows = [measured(workload, present, given.rounds, given.seconds) for workload in workloads]
-    timing.keep(given.json, rows)
+        rows = []
+        for workload in workloads:
+            rows.append(measured(workload, present, given.rounds, given.seconds))
+            timing.keep(given.json, rows[-1])
     if given.plot:
         drawn(rows).savefig(given.plot, dpi=120)
 

@@ -1,16 +1,18 @@
 """A CuPy that computes by NumPy on arrays which only CuPy's functions understand, and which records and replays.
 
 It is as strict as CuPy where minigrad could go wrong: the host gets no number while a stream is captured, memory from
-the host is asked of the pinned allocator, an operation in a capture computes nothing until the graph is launched, and
-memory that nobody holds any more is spoiled. Products, which CuPy leaves to cuBLAS, are refused in a capture.
+the host is asked of the pinned allocator, and an operation in a capture computes nothing until the graph is launched.
+Memory that nobody holds any more is spoiled and given out again, also within a capture. Products, which CuPy leaves to
+cuBLAS, are refused in a capture.
 """
 
 from __future__ import annotations
 
 import operator
 import sys
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -39,20 +41,22 @@ class FakeDevice:
 
 
 class FakeArray:
-    """An array on a GPU: host numbers, a device and an address. Views hold the array whose memory they show."""
+    """An array on a GPU: numbers, a device, an address and memory. Views hold the array whose memory they show."""
 
     __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, host: np.ndarray, device: int = 0, base: FakeArray | None = None, owns: bool = False) -> None:
+    def __init__(
+        self, host: np.ndarray, device: int = 0, base: FakeArray | None = None, memory: PooledMemory | None = None
+    ) -> None:
         self.host = host
         self.device = FakeDevice(device)
-        self.data = SimpleNamespace(ptr=0x7F00_0000_0010 + device)
+        self.data = SimpleNamespace(ptr=host.__array_interface__["data"][0])
         self.base = base
-        self.owns = owns
+        self.memory = memory
 
     def __del__(self) -> None:
-        if self.owns:
+        if self.memory is not None:
             _spoil(self.host)
 
     def __getattr__(self, name: str) -> Any:
@@ -154,14 +158,15 @@ def kernel(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
     if not isinstance(result, (np.ndarray, np.generic)):
         return result
     for array in given:
-        if isinstance(result, np.ndarray) and result.base is not None and np.shares_memory(result, array.host):
-            return FakeArray(result, device, array if array.base is None else array.base)
         if result is array.host:
             return array
-    made = FakeArray(np.array(result), device, owns=True)
-    if FakeStream.recording is not None:
-        _spoil(made.host)
-        host = made.host
+        if isinstance(result, np.ndarray) and result.base is not None and np.shares_memory(result, array.host):
+            return FakeArray(result, device, array if array.base is None else array.base)
+    made = _empty_like(np.asarray(result), device)
+    host = made.host
+    if FakeStream.recording is None:
+        host[...] = result
+    else:
         FakeStream.start(lambda: host.__setitem__(..., compute()))
     return made
 
@@ -213,7 +218,9 @@ def _the_host_asks(how: str) -> None:
 def _from_host(host: np.ndarray) -> FakeArray:
     Pinned.allocate(host.nbytes)
     Copies.to_device.append(host.shape)
-    return FakeArray(np.array(host), FakeDevice().id, owns=True)
+    made = _empty_like(host, FakeDevice().id)
+    made.host[...] = host
+    return made
 
 
 def _to_host(array: FakeArray) -> np.ndarray:
@@ -221,39 +228,84 @@ def _to_host(array: FakeArray) -> np.ndarray:
     return array.host.copy()
 
 
-class Pinned:
-    """Where CuPy gets the host's memory for copies to the GPU."""
-
-    @staticmethod
-    def malloc(size: int) -> str:
-        return f"{size} bytes"
-
-    allocate: Callable[[int], Any] = malloc
-
-    @classmethod
-    def set(cls, allocate: Callable[[int], Any]) -> None:
-        cls.allocate = staticmethod(allocate)  # type: ignore[assignment]
-
-
 class FakeMemory:
-    """Memory of a GPU, given back when nobody holds it."""
+    """Memory of a GPU, or pinned memory of the host."""
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.numbers = np.zeros(size, np.uint8)
+
+
+class PooledMemory:
+    """Memory of a pool, which goes back there when nobody holds it."""
+
+    def __init__(self, memory: FakeMemory, pool: FakePool) -> None:
+        self.memory = memory
+        self.pool = weakref.ref(pool)
+
+    def __del__(self) -> None:
+        if (pool := self.pool()) is not None:
+            pool.free.append(self.memory)
+
+
+def _pointer(memory: Any, offset: int = 0) -> SimpleNamespace:
+    return SimpleNamespace(mem=memory)
 
 
 class FakePool:
-    """A pool of memory, of which nothing is in use after it was given out."""
+    """A pool of memory. What came back last is given out first, and the smallest of it that suffices."""
 
-    def __init__(self, allocate: Callable[[int], Any]) -> None:
+    def __init__(self, allocate: Callable[[int], Any] = lambda size: _pointer(FakeMemory(size))) -> None:
         self.allocate = allocate
         self.free: list[FakeMemory] = []
 
-    def malloc(self, size: int) -> None:
-        self.free.append(self.allocate(size).mem)
+    def malloc(self, size: int) -> Any:
+        size = -(-max(size, 1) // 512) * 512
+        block = min((b for b in reversed(self.free) if b.size >= size), key=lambda b: b.size, default=None)
+        if block is None:
+            block = self.allocate(size).mem
+        else:
+            self.free.remove(block)
+        return _pointer(PooledMemory(block, self))
 
     def free_all_blocks(self) -> None:  # the pool itself does it when it is short of memory
         self.free.clear()
+
+
+class Memory:
+    """The allocator of the GPU's memory that is in force."""
+
+    allocate: Callable[[int], Any]
+
+    @classmethod
+    @contextmanager
+    def using(cls, allocate: Callable[[int], Any]) -> Iterator[None]:
+        FakeStream.log.append(f"using {allocate.__qualname__}")
+        before = cls.allocate
+        cls.allocate = staticmethod(allocate)  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            cls.allocate = staticmethod(before)  # type: ignore[assignment]
+
+
+class Pinned:
+    """The allocator of the host's memory for copies to the GPU. CuPy uses it, and tells nobody which it is."""
+
+    allocate: Callable[[int], Any]
+
+    @classmethod
+    def set(cls, allocate: Callable[[int], Any] | None) -> None:
+        cls.allocate = staticmethod(allocate or (lambda size: _pointer(FakeMemory(size))))  # type: ignore[assignment]
+
+
+def _empty_like(host: np.ndarray, device: int) -> FakeArray:
+    """An array of this shape, dtype and order, with what nobody may read."""
+    memory = Memory.allocate(host.nbytes).mem
+    strides = np.empty_like(host).strides
+    made = FakeArray(np.ndarray(host.shape, host.dtype, memory.memory.numbers, 0, strides), device, memory=memory)
+    _spoil(made.host)
+    return made
 
 
 class FakeStream:
@@ -310,9 +362,7 @@ def _concatenate(arrays: list[FakeArray], axis: int = 0) -> Any:
 
 
 def _empty(shape: Any, dtype: Any = float) -> FakeArray:
-    made = FakeArray(np.empty(shape, dtype), FakeDevice().id, owns=True)
-    _spoil(made.host)
-    return made
+    return _empty_like(np.empty(shape, dtype), FakeDevice().id)
 
 
 def _asarray(value: Any) -> FakeArray:
@@ -351,12 +401,11 @@ def fake_cupy() -> Any:
     return FakeCupy(
         told=told, __version__="14.2.0", ndarray=FakeArray, RawModule=RawModule,
         asarray=_asarray, asnumpy=_to_host, empty=_empty, concatenate=_concatenate,
-        get_default_pinned_memory_pool=lambda: Pinned,
         cuda=SimpleNamespace(
             runtime=runtime, nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)), Device=FakeDevice, Stream=FakeStream,
-            MemoryPool=FakePool, Memory=FakeMemory, MemoryPointer=lambda memory, offset: SimpleNamespace(mem=memory),
-            set_pinned_memory_allocator=Pinned.set,
-            using_allocator=lambda malloc: nullcontext(FakeStream.log.append(f"using {malloc.__qualname__}")),
+            MemoryPool=FakePool, Memory=FakeMemory, MemoryPointer=_pointer, using_allocator=Memory.using,
+            PinnedMemoryPool=FakePool, PinnedMemory=FakeMemory, PinnedMemoryPointer=_pointer,
+            set_pinned_memory_allocator=Pinned.set, alloc_pinned_memory=lambda size: Pinned.allocate(size),
             get_current_stream=lambda: FakeStream(non_blocking=True),
         ),
         _core=SimpleNamespace(
@@ -372,7 +421,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(FakeArray, "__module__", "cupy.fake")
     monkeypatch.setattr(backend, "_by_device", {k: m for k, m in backend._by_device.items() if k != "cuda"})
     monkeypatch.setattr(backend, "_by_type", dict(backend._by_type))
-    monkeypatch.setattr(Pinned, "allocate", staticmethod(Pinned.malloc))
+    for allocator in (Memory, Pinned):
+        monkeypatch.setattr(allocator, "allocate", staticmethod(FakePool().malloc), raising=False)
     types = dict(backend.array_types)
     yield fake
     backend.array_types.clear()
