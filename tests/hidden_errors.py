@@ -147,7 +147,8 @@ W = np.random.default_rng(1).normal(size=(3, 3))
 LINEAR: dict[str, tuple[Function, str]] = {
     "matmul": (lambda x: x @ W, "a"), "linear": (lambda x: ops.linear(x, W, np.ones(3)), "x"),
     "sum": (lambda x: x.sum(0), "x"), "mean": (lambda x: x.mean(1), "x"), "getitem": (lambda x: x[1:], "x"),
-    "reshape": (lambda x: x.reshape(9), "x"), "transpose": (lambda x: x.T, "x"), "pad": (lambda x: x.pad([(1, 0), (2, 0)]), "x"),
+    "reshape": (lambda x: x.reshape(9), "x"), "transpose": (lambda x: x.T, "x"),
+    "pad": (lambda x: x.pad([(1, 0), (2, 0)]), "x"),
     "negative": (lambda x: -x, "x"), "multiply": (lambda x: x * W, "a"),
     "concatenate": (lambda x: ops.concatenate(x, x, axis=0), "arrays"),
     "depthwise_conv1d": (
@@ -254,7 +255,8 @@ def cut_beside_large() -> Iterator[Hidden]:
             lose = CUTS[name]
             x = rng.normal(size=(4, 4) if "attention" in text else (4,) if k % 2 else (3, 4))
             yield Hidden(
-                "cut beside large", f"{text} {name} {big:g}", lambda x, h=h, big=big, lose=lose: h(x, lose(x), big), [x],
+                "cut beside large", f"{text} {name} {big:g}", lambda x, h=h, big=big, lose=lose: h(x, lose(x), big),
+                [x],
                 truth=lambda x, h=h, big=big: h(x, x, big), how="full" if k % 4 > 1 else "",
             )  # fmt: skip
             k += 1
@@ -312,7 +314,8 @@ def answers_differently() -> Iterator[Hidden]:
     functions: list[tuple[str, str, Function, list[tuple[int, ...]]]] = [
         ("multiply", "a", lambda x: x * x, [(3,)]), ("exp", "x", lambda x: x.exp().sum(), [(2, 3)]),
         ("matmul", "b", lambda x, w: x @ w, [(3, 2), (2, 3)]), ("tanh", "x", lambda x: (x * 3).tanh(), [()]),
-        ("softmax", "x", lambda x: x.softmax(), [(2, 4)]), ("linear", "w", lambda x, w: ops.linear(x, w, None), [(2, 3), (3, 2)]),
+        ("softmax", "x", lambda x: x.softmax(), [(2, 4)]),
+        ("linear", "w", lambda x, w: ops.linear(x, w, None), [(2, 3), (3, 2)]),
     ]  # fmt: skip
     for kind, off in kinds:
         for k, (op, argument, f, shapes) in enumerate(functions):
@@ -340,9 +343,11 @@ def huge() -> Iterator[Hidden]:
         ("log", "x", Tensor.log, [[1e160, 2e160]]), ("sqrt", "x", Tensor.sqrt, [[1e-300, 4e-290]]),
         ("divide", "b", lambda x: 1 / x, [[1e-120, -2e-130]]), ("divide", "a", lambda x: x / 1e-200, [c]),
         ("multiply", "a", lambda x: x * 1e200, [c]), ("matmul", "a", lambda x: x @ (W * 1e180), [[c, c + 1]]),
-        ("matmul", "b", lambda x, w: x @ w, [[1e90 * c, 1e91 * c], 1e100 * W]), ("tanh", "x", lambda x: x.tanh() * 1e250, [c]),
+        ("matmul", "b", lambda x, w: x @ w, [[1e90 * c, 1e91 * c], 1e100 * W]),
+        ("tanh", "x", lambda x: x.tanh() * 1e250, [c]),
         ("sum", "x", lambda x: x.sum() * 1e220, [c]), ("mean", "x", lambda x: x.mean(-1) / 1e-260, [[c, -c]]),
-        ("sigmoid", "x", lambda x: [x.sigmoid() * 1e170, x], [c]), ("max", "x", lambda x: x.max(-1), [[1e155 * c, 1e200 * c]]),
+        ("sigmoid", "x", lambda x: [x.sigmoid() * 1e170, x], [c]),
+        ("max", "x", lambda x: x.max(-1), [[1e155 * c, 1e200 * c]]),
         ("softmax", "x", lambda x: x.softmax() * 1e290, [c]), ("logsumexp", "x", lambda x: x.logsumexp() * -1e160, [c]),
         ("abs", "x", Tensor.abs, [1e300 * c]), ("relu", "x", lambda x: x.relu() * 2, [1e200 * c]),
     ]  # fmt: skip

@@ -10,7 +10,13 @@ import numpy as np
 
 from minigrad import Tensor, ops
 from tests.hidden_errors import (
-    CHANGES, Hidden, answers_differently, cut_beside_large, huge, small_beside_large, where_true,
+    CHANGES,
+    Hidden,
+    answers_differently,
+    cut_beside_large,
+    huge,
+    small_beside_large,
+    where_true,
 )
 from tests.planted import Rule, after
 
@@ -23,7 +29,8 @@ def near_edges() -> Iterator[Hidden]:
         ("log", "x", "log x", Tensor.log, 0.0), ("sqrt", "x", "sqrt x", Tensor.sqrt, 0.0),
         ("power", "a", "x^0.5", lambda x: x**0.5, 0.0), ("power", "a", "x^-1.5", lambda x: x**-1.5, 0.0),
         ("power", "a", "x^1.5", lambda x: x**1.5, 0.0), ("divide", "b", "1 / x", lambda x: 1 / x, 0.0),
-        ("log", "x", "x log x", lambda x: x * x.log(), 0.0), ("sqrt", "x", "sqrt(1 - x)", lambda x: (1 - x).sqrt(), 1.0),
+        ("log", "x", "x log x", lambda x: x * x.log(), 0.0),
+        ("sqrt", "x", "sqrt(1 - x)", lambda x: (1 - x).sqrt(), 1.0),
         ("log", "x", "log(1 - x)", lambda x: (1 - x).log(), 1.0),
         ("sqrt", "x", "sqrt(1 - x x)", lambda x: (1 - x * x).sqrt(), 1.0),
         ("log", "x", "atanh x", lambda x: 0.5 * ((1 + x).log() - (1 - x).log()), 1.0),
@@ -42,7 +49,8 @@ def near_edges() -> Iterator[Hidden]:
             if j == 3:  # summed: the large elements round what the small one does
                 g = lambda *xs, f=f: f(*xs).sum()
             yield Hidden(
-                "edge", f"{text} {'summed ' if j == 3 else ''}at {edge:g} +- {gap:g} beside {others[k % 2]:g} x {factor:g}",
+                "edge",
+                f"{text} {'summed ' if j == 3 else ''}at {edge:g} +- {gap:g} beside {others[k % 2]:g} x {factor:g}",
                 g, xs, op, argument, where_true(mask, factor), how="full" if j % 2 else "",
             )  # fmt: skip
             k += 1
@@ -84,7 +92,7 @@ def at_kinks() -> Iterator[Hidden]:
         ("abs", "x", "abs of 1e6 x", lambda x: (1e6 * x).abs(), [x], at, -1.0, 1.0),
         ("abs", "x", "abs beside 1e9", Tensor.abs, [np.array([0.0, 1e9, -1.0])], at, -1.0, 1.0),
         ("clip", "x", "clip", lambda x: x.clip(0.0, 5.0), [x], at, 0.0, 1.0),
-        ("clip", "x", "clip at its upper limit", lambda x: x.clip(-2.0, 2.0), [np.array([2.0, 0.1, 1.0])], at, 0.0, 1.0),
+        ("clip", "x", "clip at its limit", lambda x: x.clip(-2.0, 2.0), [np.array([2.0, 0.1, 1.0])], at, 0.0, 1.0),
         ("maximum", "a", "maximum", ops.maximum, [x, np.array([0.0, 1.0, 1.0])], at, 0.0, 1.0),
         ("minimum", "b", "minimum", ops.minimum, [x, np.array([0.0, 1.0, 1.0])], at, 0.0, 1.0),
         ("maximum", "a", "maximum with 2", lambda x: ops.maximum(x, 2.0), [pair], at, 0.0, 1.0),
@@ -110,7 +118,8 @@ def at_kinks() -> Iterator[Hidden]:
             change = at_kink(each, value) if x.ndim == 1 else shared(each, value)
             yield Hidden("kink", f"{text} {value:g}", f, [x], op, "x", change, known=beyond(value, 0.0, 1.0))
     nans: list[tuple[str, Callable[..., Any], np.ndarray]] = [  # 0 times infinity, of right rules
-        ("norm", lambda x: (x * x).sum().sqrt(), np.zeros(3)), ("root of squares", lambda x: (x * x).sqrt(), np.array([0.0, 2.0])),
+        ("norm", lambda x: (x * x).sum().sqrt(), np.zeros(3)),
+        ("root of squares", lambda x: (x * x).sqrt(), np.array([0.0, 2.0])),
         ("power of squares", lambda x: (x**2) ** 0.5, np.array([0.0, -3.0])),
         ("norms of rows", lambda x: (x * x).sum(-1).sqrt(), np.array([[0.0, 0.0], [1.0, 2.0]])),
     ]  # fmt: skip
@@ -135,7 +144,7 @@ def steep_places() -> Iterator[Hidden]:
         ("exp", "x", "exp(-(k x)^2)", lambda x, k: (-(x * k) * (x * k)).exp(), 0.0, 0.6),
         ("divide", "b", "1 / x", lambda x, k: 1 / x, 0.0, 1.0),
         ("erf", "x", "erf(k (x - 1))", lambda x, k: ops.erf((x - 1.0) * k), 1.0, 0.3),
-        ("logsumexp", "x", "logsumexp(k x) / k", lambda x, k: (ops.stack(x * k, -x * k)).logsumexp(axis=0) / k, 0.0, 0.2),
+        ("logsumexp", "x", "logsumexp(k x) / k", lambda x, k: ops.stack(x * k, -x * k).logsumexp(axis=0) / k, 0.0, 0.2),
         ("divide", "b", "x / (x x + 1/k^2)", lambda x, k: x / (x * x + 1 / k**2), 0.0, 0.4),
     ]  # fmt: skip
     changes = cycle([CHANGES[0], CHANGES[1], CHANGES[3], CHANGES[2]])
@@ -152,7 +161,8 @@ def steep_places() -> Iterator[Hidden]:
             )  # fmt: skip
             if j == 2:  # that element alone, in a number
                 yield Hidden(
-                    "steep", f"{text} k={steepness:g} alone", lambda x, f=f, k=steepness: f(x, k), [x[:1]], op, argument,
+                    "steep", f"{text} k={steepness:g} alone", lambda x, f=f, k=steepness: f(x, k), [x[:1]], op,
+                    argument,
                     after(lambda g: g * 1.3),
                 )  # fmt: skip
 
