@@ -25,7 +25,7 @@ from minigrad.gradcheck import (
     compare_devices,
 )
 from minigrad.gradcheck import __main__ as command
-from minigrad.gradcheck.numeric import METHODS, central, complex_step, richardson, search, step_for
+from minigrad.gradcheck.numeric import METHODS, central, complex_step, richardson, search, step_for, steps_for
 
 rng = np.random.default_rng(8)
 A, B = rng.normal(size=(3, 4)), rng.normal(size=(4,))
@@ -82,7 +82,7 @@ def test_how_exact_the_methods_are(scale: float) -> None:
         estimate = richardson(line, line(0.0), step_for("richardson", scale, eps), eps)
         assert off(estimate.value) <= 1e-10
         assert (abs(estimate.value - expected) <= 10 * estimate.error + 1e-14 * abs(expected).max()).all()
-        assert off(search(line, line(0.0), step_for("richardson", scale, eps), eps, 1e-8).value) <= 1e-10
+        assert off(search(line, line(0.0), steps_for(scale), eps, 1e-8).value) <= 1e-10
         assert off(central(line, line(0.0), step_for("central", scale, eps), eps).value) <= 1e-8
 
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from minigrad.anomaly import users_line
 from minigrad.backend import Generator, is_array, is_inexact, module_for, to_host
 from minigrad.functional import leaf
-from minigrad.gradcheck.compare import compare
-from minigrad.gradcheck.explain import Settings
+from minigrad.gradcheck.comparison import Comparison
+from minigrad.gradcheck.numeric import Settings
 from minigrad.gradcheck.report import Culprit, Finding
 from minigrad.gradcheck.subject import Gradients, Pullback, Subject
 from minigrad.ops.op import Op, watching
@@ -79,23 +79,6 @@ def calls(run: Callable[[], Any]) -> list[Call]:
     return [call for call in found.values() if call.active]
 
 
-def largest_value(run: Callable[[], Any]) -> float:
-    """The largest finite number that any op returns while ``run`` runs."""
-    largest = 0.0
-
-    def watcher(op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
-        nonlocal largest
-        y = op(*inputs, **attributes)
-        if y.dtype.kind == "f" and y.size and isinstance(y, Value):
-            sizes = abs(to_host(y.data))
-            largest = max(largest, float(sizes[host.isfinite(sizes)].max(initial=0.0)))
-        return y
-
-    with watching(watcher):
-        run()
-    return largest
-
-
 def locate(
     subject: Subject, order: int, wrong: list[Finding], settings: Settings, rng: Generator
 ) -> tuple[list[Culprit], list[Culprit]]:
@@ -120,15 +103,15 @@ def locate(
 
 def _check(call: Call, order: int, settings: Settings, rng: Generator) -> list[Culprit]:
     """What is wrong with one op, or at a kink; where it cannot be checked, as next to a pole, it is not to blame."""
-    subject = call.subject()
     try:
+        subject = call.subject()
+        checked: Subject | Gradients = subject
         pullback = subject.run()
         if order == 2:
-            gradients = Gradients(subject, pullback.outputs, rng)
-            findings = compare(gradients, Pullback(gradients), 2, settings, rng)
-        else:
-            findings = compare(subject, pullback, 1, settings, rng)
-    except (ValueError, TypeError):
+            checked = Gradients(subject, pullback.outputs, rng)
+            pullback = Pullback(checked)
+        findings = Comparison(checked, pullback, order, settings, rng).run()
+    except (ValueError, TypeError, RuntimeError):
         return []
     found = [f for f in findings if f.status in ("wrong", "kink")]
     return [Culprit(call.op.name, _argument(f, subject), call.line, f) for f in found]

@@ -49,7 +49,6 @@ class Pullback:
         self.leaves = [leaf(x) for x in (subject.arrays if arrays is None else arrays)]
         self.outputs = subject.outputs(self.leaves, create_graph=True)
         self.center = _vector(self.outputs)
-        self.largest = float(abs(self.center).max(initial=0.0))
         self.scales = [scale_of(x.data) for x in self.leaves]
 
     def __call__(self, weights: Any) -> list[Any]:

@@ -1,0 +1,220 @@
+"""Tape against differences, input by input: first along random directions, then element by element."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+from minigrad.backend import Generator, module_for
+from minigrad.gradcheck import numeric
+from minigrad.gradcheck.elements import Elements
+from minigrad.gradcheck.lines import line_along, not_analytic
+from minigrad.gradcheck.numeric import Settings
+from minigrad.gradcheck.report import Finding
+from minigrad.gradcheck.subject import Differentiable, Pullback, random_signs, unravel, values
+
+host: Any = module_for("cpu")
+SMALL = 512  # elements; where there are no more, the gradient is asked for often, to see that it repeats itself
+
+
+class Slope(NamedTuple):
+    """The derivative of all outputs along a direction in which some inputs move."""
+
+    moves: dict[int, Any]
+    line: numeric.Line
+    scale: float
+    method: str
+    estimate: numeric.Estimate
+
+
+class Comparison:
+    """The gradients of a subject from one recorded run, against differences of it."""
+
+    def __init__(
+        self, subject: Differentiable, pullback: Pullback, order: int, settings: Settings, rng: Generator
+    ) -> None:
+        self.subject, self.pullback, self.order = subject, pullback, order
+        self.settings, self.rng = settings, rng
+        self.center = pullback.center
+        self.findings = [
+            Finding(
+                subject.labels[i], tuple(x.shape), str(subject.dtypes[i]), order, settings.method,
+                settings.step_for(settings.method, pullback.scales[i]),
+                compared="directions" if x.size and self.center.size else "empty",
+            )
+            for i, x in enumerate(subject.arrays)
+        ]
+        self.moving = [i for i, finding in enumerate(self.findings) if finding.compared != "empty"]
+
+    def run(self) -> list[Finding]:
+        """The findings for every input.
+
+        Each input moves alone along one direction; along the others all move together. Where the two derivatives do
+        not agree as well as they should, or are too rough to tell, the elements of the input are compared one by one.
+
+        Raises:
+            ValueError: an input on which the function does not depend.
+        """
+        if not self.moving:
+            return self.findings
+        alone = {i: self.alone(i) for i in self.moving}
+        together = [self.together() for _ in range(self.settings.directions - 1)]
+        u = self.weights([*alone.values(), *together])
+        gradients = self.repeated(u)
+        suspects = {i for i in self.moving if self.settings.full}
+        for i, slope in alone.items():
+            self.findings[i].compared = f"{self.settings.directions} direction" + "s" * (self.settings.directions > 1)
+            self.findings[i].curve = partial(
+                numeric.curve, slope.line, u, float(gradients[i] @ slope.moves[i]), self.center, self.settings.eps
+            )
+            self.use_every_input(i, slope)
+            if not self.agrees(slope, u, gradients, self.findings[i]) or not self.sees_all(i, slope, u, gradients[i]):
+                suspects.add(i)
+        if not suspects and not all(self.agrees(slope, u, gradients) for slope in together):
+            suspects |= set(self.moving)
+        for i in sorted(suspects):
+            Elements(self.subject, i, self.pullback, self.findings[i], self.settings, self.rng, u, gradients[i]).compare()
+        return self.findings
+
+    # ------------------------------------------------------------------ directions
+
+    def alone(self, i: int) -> Slope:
+        """One input moves."""
+        x, finding, scale = self.subject.arrays[i], self.findings[i], self.pullback.scales[i]
+        v = random_signs(self.rng, (x.size,))
+        if finding.method == "complex":
+            if why := not_analytic(line_along(self.subject, {i: v}), self.center, self.settings, scale):
+                finding.notes.append(f"{why}; Richardson's differences take the place of complex steps for this input")
+                finding.method = "richardson"
+                finding.step = self.settings.step_for("richardson", scale)
+        return self.slope({i: v}, finding.method, finding.step, scale)
+
+    def together(self) -> Slope:
+        """All inputs move at once, each by its own scale."""
+        scales = self.pullback.scales if self.settings.step is None else [1.0] * len(self.pullback.scales)
+        moves = {i: scales[i] * random_signs(self.rng, (self.subject.arrays[i].size,)) for i in self.moving}
+        methods = {self.findings[i].method for i in self.moving}
+        method = methods.pop() if len(methods) == 1 else "richardson"
+        return self.slope(moves, method, self.settings.step or numeric.step_for(method, 1.0, self.settings.eps), 1.0)
+
+    def slope(self, moves: dict[int, Any], method: str, step: float, scale: float) -> Slope:
+        """J v by a method; inputs of this scale move."""
+        line, settings = line_along(self.subject, moves), self.settings
+        if method == "central":
+            estimate = numeric.central(line, self.center, step, settings.eps)
+        elif method == "complex":
+            value = numeric.complex_step(line, step)
+            estimate = numeric.Estimate(value, 100 * settings.eps * abs(value), host.zeros(value.shape, bool))
+        else:
+            steps = [step] if settings.step else [step, *numeric.steps_for(scale)[1:4]]
+            estimate = numeric.search(line, self.center, steps, settings.eps, settings.rtol)
+        return Slope(moves, line, scale, method, estimate)
+
+    def weights(self, slopes: list[Slope]) -> Any:
+        """Random weights under which every output counts alike: by its largest derivative along these directions or,
+        where that is lost in rounding, by what can be seen of it.
+        """
+        sizes = host.zeros(self.center.shape)
+        for slope in slopes:
+            value, error, _, gap = slope.estimate
+            size = host.maximum(host.maximum(abs(value), gap), error / self.settings.rtol) * slope.scale
+            sizes = host.maximum(sizes, host.nan_to_num(size, nan=0.0, posinf=0.0))
+        sizes[sizes == 0] = sizes.max() or 1.0
+        return random_signs(self.rng, self.center.shape) / host.clip(sizes, 1e-300, 1e300)
+
+    def agrees(self, slope: Slope, u: Any, gradients: list[Any], finding: Finding | None = None) -> bool:
+        """Whether u^T J v is the same both ways, is known well enough to tell, and no kink lies on the line."""
+        value, error, kink, gap = slope.estimate
+        settings = self.settings
+        parts = u * value
+        contributions = [gradients[i] * v for i, v in slope.moves.items()]
+        n, analytic = float(parts.sum()), float(sum(part.sum() for part in contributions))
+        off = abs(analytic - n)
+        size = max(abs(n), abs(analytic), numeric.norm(parts), *(numeric.norm(part) for part in contributions))
+        if finding is not None:
+            finding.absolute, finding.relative = off, off / size if size else 0.0
+            finding.analytic, finding.numeric = analytic, n
+        if not (size < host.inf and off < host.inf):
+            return False
+        rough = 10 * numeric.norm(u * host.where((value == 0) & (kink == 0) & (gap == 0), 0.0, error))
+        allowed = settings.rtol * size + rough
+        if settings.atol:
+            allowed += settings.atol * numeric.norm(u) * sum(numeric.norm(v) for v in slope.moves.values())
+        if slope.method == "central":
+            kink = (abs(u) * gap * slope.scale > 1e-3) & (gap > 1e3 * error)
+        return off <= allowed and rough <= settings.sight * size and not kink.any()
+
+    def sees_all(self, i: int, slope: Slope, u: Any, gradient: Any) -> bool:
+        """Whether what was too small to be seen along a direction is right too: outputs that other inputs move more,
+        elements of the input that count less than others, or not at all.
+        """
+        value, error, *_ = slope.estimate
+        parts, shares = abs(u * value), abs(gradient * slope.moves[i])
+        size = max(numeric.norm(parts), numeric.norm(shares))
+        small = (parts < 1e-4 * size) & (abs(value) * self.settings.rtol > error)
+        if small.sum() > 1 + 1e-3 * small.size:  # more than chance has it
+            u = self.weights([slope])
+            gradient = self.pullback(u)[i]
+            if not self.agrees(slope, u, {i: gradient}):
+                return False
+            shares = abs(gradient * slope.moves[i])
+            size = max(numeric.norm(u * value), numeric.norm(shares))
+        hidden = shares <= 2 * self.settings.rtol * size
+        while hidden.any() and not hidden.all():
+            v = host.where(hidden, slope.moves[i], 0.0)
+            part = self.slope({i: v}, slope.method, self.findings[i].step, slope.scale)
+            if not self.agrees(part, u, {i: gradient}):
+                return False
+            shares = abs(gradient * v)
+            size = max(numeric.norm(u * part.estimate.value), numeric.norm(shares))
+            still = hidden & (shares <= 2 * self.settings.rtol * size)
+            if not size or (still == hidden).all():
+                break
+            hidden = still
+        return True
+
+    # ------------------------------------------------------------------ what must hold beside
+
+    def repeated(self, u: Any) -> list[Any]:
+        """The gradients for weights u, which must be the same when asked for again."""
+        gradients = self.pullback(u)
+        small = self.center.size + sum(x.size for x in self.subject.arrays) <= SMALL
+        for _ in range(6 if small else 1):
+            for finding, g, again in zip(self.findings, gradients, self.pullback(u), strict=True):
+                off = host.where((g == again) | (host.isnan(g) & host.isnan(again)), 0.0, abs(again - g))
+                size = host.where(host.isfinite(g), abs(g), 0.0)
+                bound = self.settings.eps * (1e6 * size + 100 * size.max(initial=0.0))
+                if finding.status != "wrong" and not (off <= bound).all():
+                    worst = int(host.nan_to_num(off, nan=host.inf).argmax())
+                    finding.status, finding.pattern = "wrong", "unsteady"
+                    finding.analytic, finding.numeric = float(again[worst]), float(g[worst])
+                    finding.absolute = float(off[worst])
+                    finding.index = unravel(worst, finding.shape)
+                    finding.cause = (
+                        "the same question has two answers, shown as analytic and numeric: the backward pass is not "
+                        "deterministic, or changes what it reads"
+                    )
+        return gradients
+
+    def use_every_input(self, i: int, slope: Slope) -> None:
+        """An input that moves nothing and that the tape does not reach may still select, as a mask does."""
+        if self.order == 2 or self.reaches[i] or slope.estimate.value.any():
+            return
+        x = self.subject.arrays[i]
+        for other in (-x, x + 1.0, 1.0 - x, 2.0 * x + 3.0 * self.pullback.scales[i], x * 0.0):
+            arrays = [*self.subject.arrays[:i], other, *self.subject.arrays[i + 1 :]]
+            try:
+                y = values(self.subject, arrays)
+            except Exception:  # noqa: BLE001  f minds what the input is
+                return
+            if y.shape != self.center.shape or not ((y == self.center) | (y != y)).all():
+                return
+        raise ValueError(
+            f"gradcheck: f must use every input. Received: the output does not depend on {self.subject.labels[i]}"
+        )
+
+    @cached_property
+    def reaches(self) -> list[bool]:
+        """Whether the tape leads to each input."""
+        return self.pullback.reaches()
+

@@ -1,0 +1,147 @@
+"""Right, wrong or undecided: one derivative from the tape against differences, for each output by itself.
+
+A difference is compared at its own scale and with its own error. What is not known well enough to see an error of
+`Settings.sight` is undecided, not right. Steps go from coarse to fine, for a function may be steep, or its domain end,
+on a smaller scale than that of the input; the finest steps that tell anything decide.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from minigrad.backend import module_for
+from minigrad.gradcheck import numeric
+from minigrad.gradcheck.numeric import Samples, Settings
+
+host: Any = module_for("cpu")
+RIGHT, UNSEEN, KINK, EDGE, UNDECIDED, WRONG = range(6)
+FLOOR = 1e-305  # where a value and all that the derivative can do to it are smaller, there are no digits to compare
+
+
+class Derivative(NamedTuple):
+    """What the tape says about a line: its derivative, how much that jitters by the tape's own rounding, the size of
+    the number that moves, and how finely outputs are rounded, where more coarsely than their size tells.
+    """
+
+    analytic: Any
+    slack: Any
+    scale: float
+    grain: Any
+
+
+class Judged(NamedTuple):
+    """For each output: the verdict, the numeric derivative, and how far that may be off."""
+
+    verdict: Any
+    value: Any
+    error: Any
+
+
+def judge(
+    line: numeric.Line, center: Any, claim: Derivative, steps: list[float], settings: Settings, careful: bool = False,
+    finest: float = 0.0,
+) -> Judged:
+    """The verdicts along a line; ``careful`` measures how much f jitters, by steps that are ``finest`` at least, and
+    looks at steps of all sizes before it blames.
+    """
+    shape = center.shape
+    verdict, confirmed = host.full(shape, UNDECIDED), host.zeros(shape, bool)
+    value, error = host.full(shape, host.nan), host.full(shape, host.inf)
+    for h in steps:
+        open_ = (verdict != RIGHT) & (verdict != UNSEEN)
+        if not open_.any():
+            break
+        grain = claim.grain
+        if careful:
+            grain = host.maximum(grain, numeric.noise(line, center, max(2.0**-13 * h, finest)))
+        samples = numeric.sample(line, center, h, grain)
+        here = _at(samples, claim, settings, last=h is steps[-1])
+        told = open_ & (here.verdict != UNDECIDED)
+        wrong = told & (here.verdict == WRONG)
+        near = abs(here.value - value) <= 10 * (here.error + error) + settings.sight * abs(here.value)
+        confirmed = host.where(wrong, (verdict == WRONG) & (near | ~host.isfinite(claim.analytic)), confirmed & ~told)
+        better = told | (open_ & (verdict == UNDECIDED) & ~(here.error >= error))
+        verdict = host.where(told, here.verdict, verdict)
+        value, error = host.where(better, here.value, value), host.where(better, here.error, error)
+    if careful:  # what one size of step alone says may be a coincidence
+        verdict = host.where((verdict == WRONG) & ~confirmed, UNDECIDED, verdict)
+    return Judged(verdict, value, error)
+
+
+def _at(samples: Samples, claim: Derivative, settings: Settings, last: bool) -> Judged:
+    """The verdicts by the steps of one size."""
+    eps, analytic = settings.eps, claim.analytic
+    value, error, kink, _ = numeric.extrapolate(samples, eps)
+    known = host.isfinite(error)
+    off, size = abs(analytic - value), host.maximum(abs(analytic), abs(value))
+    margin = settings.atol + settings.rtol * size + 10 * claim.slack
+    sharp = 10 * error <= settings.atol + settings.sight * size + 10 * claim.slack
+    zero = (abs(analytic) <= 10 * claim.slack) & (abs(value) <= 10 * error)
+    still = 10 * error * claim.scale <= 1e-6 * abs(samples.center)
+    moved = samples.plus[0], samples.minus[0]
+    constant = (analytic == 0) & (moved[0] == samples.center) & (moved[1] == samples.center)
+    right = known & ~kink & (((off <= margin + 10 * error) & (sharp | (zero & still))) | constant)
+    verdict = host.where(right, RIGHT, UNDECIDED)
+    largest = host.maximum(abs(samples.center), host.maximum(abs(moved[0]), abs(moved[1])))
+    verdict = host.where(~right & (largest < FLOOR) & (abs(analytic) * claim.scale < FLOOR), UNSEEN, verdict)
+    rest = verdict == UNDECIDED
+    if not rest.any():
+        return Judged(verdict, value, error)
+    (left, left_error), (above, above_error) = numeric.one_sided(samples, eps)
+    margin += 10 * host.where(known, error, 0.0)
+    low = host.minimum(left - 10 * left_error, above - 10 * above_error) - margin
+    high = host.maximum(left + 10 * left_error, above + 10 * above_error) + margin
+    both = host.isfinite(low) & host.isfinite(high)
+    inside = (analytic >= low) & (analytic <= high)
+    apart = known & both & ~inside & ~(off <= margin)
+    verdict = host.where(rest & apart, WRONG, verdict)
+    verdict = host.where(rest & ~apart & kink & known & both, KINK, verdict)
+    if last:
+        verdict = _without_bounds(samples, claim, settings, verdict)
+    reach = host.isfinite(moved[0]) | host.isfinite(moved[1])
+    return Judged(host.where(host.isnan(analytic) & reach, WRONG, verdict), value, error)
+
+
+def _without_bounds(samples: Samples, claim: Derivative, settings: Settings, verdict: Any) -> Any:
+    """The verdicts at the smallest steps where f ends or jumps: its domain has an edge, or its slope grows for ever."""
+    center, steps, plus, minus, _ = samples
+    analytic = claim.analytic
+    lows, highs, finite, steep = [], [], [], []
+    for values, sign, (end, off) in zip(
+        (minus, plus), (-1.0, 1.0), numeric.one_sided(samples, settings.eps), strict=True
+    ):
+        slopes = [sign * (values[k] - center) / steps[k] for k in range(len(steps))]
+        grows = host.ones(center.shape, bool)
+        for before, slope in zip(slopes, slopes[1:], strict=False):
+            grows &= (slope * before > 0) & (abs(slope) > 1.2 * abs(before))
+        exists = host.isfinite(values[-1])
+        lows.append(host.where(grows & (slopes[-1] < 0), -host.inf, host.where(exists, end - 10 * off, host.inf)))
+        highs.append(host.where(grows & (slopes[-1] > 0), host.inf, host.where(exists, end + 10 * off, -host.inf)))
+        finite.append(exists)
+        steep.append(grows)
+    margin = settings.atol + settings.rtol * abs(analytic)
+    inside = (analytic >= host.minimum(*lows) - margin) & (analytic <= host.maximum(*highs) + margin)
+    edge = (verdict == UNDECIDED) & (finite[0] ^ finite[1])
+    jump = (verdict == UNDECIDED) & finite[0] & finite[1] & (steep[0] | steep[1])
+    grown = host.where(finite[0], steep[0], steep[1])
+    verdict = host.where(edge, host.where(inside | grown, EDGE, WRONG), verdict)
+    return host.where(jump & inside, KINK, verdict)
+
+
+def by_complex_steps(
+    line: numeric.Line, judged: Judged, claim: Derivative, h: float, settings: Settings
+) -> Judged:
+    """The verdicts again, where complex steps see what differences cannot: small parts beside large ones.
+
+    They are trusted to blame only where they agree with the difference, as far as that is known.
+    """
+    first, second = numeric.complex_step(line, h), numeric.complex_step(line, 1.3125 * h)
+    value, error = second, 4 * abs(first - second) + 16 * settings.eps * abs(second)
+    off, size = abs(claim.analytic - value), host.maximum(abs(claim.analytic), abs(value))
+    allowed = settings.atol + settings.sight * size + 10 * claim.slack
+    same = abs(value - judged.value) <= 10 * judged.error + settings.sight * abs(value)
+    told = (judged.verdict == UNDECIDED) & host.isfinite(value) & (10 * error <= allowed) & same
+    right = off <= settings.atol + settings.rtol * size + 10 * (error + claim.slack)
+    told &= right | host.isfinite(judged.error)
+    verdict = host.where(told, host.where(right, RIGHT, WRONG), judged.verdict)
+    return Judged(verdict, host.where(told, value, judged.value), host.where(told, error, judged.error))
