@@ -20,7 +20,7 @@ from minigrad import Tensor, grad, gradcheck, ops
 from minigrad.functional import leaf, pull
 from minigrad.gradcheck import GradcheckError, adjointcheck
 from minigrad.tape import Value
-from tests.planted import Rule, after, cut, detour, wrong_rule
+from tests.planted import Rule, after, before, cut, detour, wrong_rule
 
 Function = Callable[..., Any]
 Change = Callable[[Rule], Rule]
@@ -305,6 +305,12 @@ def fickle(kind: str, off: float) -> Change:
     return change
 
 
+NOT_LINEAR: list[tuple[str, Function, float]] = [  # in the incoming gradient g; how wrong at some g between -2 and 2
+    ("drops negative g", lambda g: ops.maximum(g, 0.0), 1.0), ("clips g at 1", lambda g: g.clip(-1.0, 1.0), 0.5),
+    ("takes the sign of g", ops.sign, 0.5), ("squares g", lambda g: g * abs(g), 0.5),
+]  # fmt: skip
+
+
 def answers_differently() -> Iterator[Hidden]:
     rng = np.random.default_rng(19)
     kinds = [
@@ -326,6 +332,14 @@ def answers_differently() -> Iterator[Hidden]:
             yield Hidden(
                 "answers differently", f"{op} {kind} {off:g}", f, xs, op, argument, fickle(kind, off), order=order,
                 how=how, known=off,
+            )  # fmt: skip
+
+
+    for text, h, off in NOT_LINEAR:
+        for op, f in (("tanh", lambda x: x.tanh()), ("exp", lambda x: x.exp().sum()), ("sum", lambda x: x.sum(0))):
+            yield Hidden(
+                "answers differently", f"{op} {text}", f, [rng.normal(size=(2, 3))], op, "x", before(h), known=off,
+                how="adjoint" if op == "sum" else "",
             )  # fmt: skip
 
 

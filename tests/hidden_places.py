@@ -60,6 +60,15 @@ def near_edges() -> Iterator[Hidden]:
             yield Hidden("edge", f"{op} at 1e-{power}", f, xs, op, "x", where_true(np.array([True, False]), 1.5))
 
 
+    x, at = np.array([0.0, 2.0]), np.array([True, False])
+    for value in (77.0, -5.0, np.nan, 0.0):  # on the edge itself: the derivatives of one side are infinite, and 0
+        if value:
+            yield Hidden(
+                "edge", f"x^1.5 at 0 is {value:g}", lambda x: x**1.5, [x], "power", "a", at_kink(at, value), known=1.0
+            )
+        yield Hidden("edge", f"sqrt at 0 is {value:g}", Tensor.sqrt, [x], "sqrt", "x", at_kink(at, value), known=1.0)
+
+
 # ---------------------------------------------------------------------- (f) kinks
 
 
