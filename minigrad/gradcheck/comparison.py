@@ -64,8 +64,10 @@ class Comparison:
         suspects = {i for i in self.moving if self.settings.full}
         for i, slope in alone.items():
             self.findings[i].compared = f"{self.settings.directions} direction" + "s" * (self.settings.directions > 1)
+            analytic = float(gradients[i] @ slope.moves[i])
+            size = max(abs(analytic), numeric.norm(u * slope.estimate.value))
             self.findings[i].curve = partial(
-                numeric.curve, slope.line, u, float(gradients[i] @ slope.moves[i]), self.center, self.settings.eps
+                numeric.curve, slope.line, u, analytic, size, self.center, self.settings.eps
             )
             self.use_every_input(i, slope)
             if not self.agrees(slope, u, gradients, self.findings[i]) or not self.sees_all(i, slope, u, gradients[i]):

@@ -95,35 +95,45 @@ class Elements:
         center = (self.u @ center)[None]
         return int(judge(line, center, claim, numeric.steps_for(1.0)[:5], self.settings, careful=True).verdict[0])
 
-    def rows(self, pullback: Pullback) -> Any:
-        """The chosen columns of the Jacobian by the tape, or of its weighted sum."""
+    def rows(self, pullback: Pullback, outputs: Any = None) -> Any:
+        """The chosen columns of the Jacobian by the tape, of all outputs or of some, or of their weighted sum."""
         if not self.apart:
             return pullback(self.u)[self.i][None, self.chosen]
-        rows = host.empty((pullback.center.size, len(self.chosen)))
-        one = host.zeros(pullback.center.size)
-        for k in range(len(rows)):
-            one[k] = 1.0
+        outputs = host.arange(pullback.center.size) if outputs is None else outputs
+        rows = host.empty((len(outputs), len(self.chosen)))
+        for k, output in enumerate(outputs):
+            one = host.zeros(pullback.center.size)
+            one[output] = 1.0
             rows[k] = pullback(one)[self.i][self.chosen]
-            one[k] = 0.0
         return rows
 
-    def shake(self) -> None:
-        """Measure the rounding of f and of the tape: what changes when each op's result changes in its last digit."""
-        grain, slack = self.grain, 4 * self.settings.eps * abs(self.analytic)
-        for _ in range(3):
+    def shake(self, outputs: Any) -> None:
+        """Measure the rounding of f and of the tape: what changes when each op's result changes in its last digit.
+
+        Rounding grows with what is shaken. What does not is a tie that falls apart, and no rounding.
+        """
+        eps = self.settings.eps
+        analytic = self.analytic[outputs]
+        own = 4 * eps * abs(analytic)
+        grain, fine, coarse = self.grain, own, host.zeros(own.shape)
+        for size in (eps, eps, eps, 256 * eps, 256 * eps):
             try:
-                with shaking(self.rng, self.settings.eps):
+                with shaking(self.rng, size):
                     pullback = Pullback(self.subject)
-                    rows = self.rows(pullback)
+                    rows = self.rows(pullback, outputs)
             except (TypeError, ValueError, RuntimeError):
                 return
-            center = pullback.center if self.apart else (self.u @ pullback.center)[None]
-            if rows.shape != slack.shape:
+            if pullback.center.shape != self.pullback.center.shape:
                 return
-            slack = host.fmax(slack, abs(rows - self.analytic))
-            grain = host.fmax(grain, abs(center - self.center))
-        smooth = host.isfinite(slack) & (self.verdict != KINK)  # a tie that is shaken apart is no rounding
-        self.grain, self.slack = host.where(host.isfinite(grain), grain, self.grain), host.where(smooth, slack, 0.0)
+            if size == eps:
+                center = pullback.center if self.apart else (self.u @ pullback.center)[None]
+                grain = host.fmax(grain, abs(center - self.center))
+                fine = host.fmax(fine, abs(rows - analytic))
+            else:
+                coarse = host.fmax(coarse, abs(rows - analytic))
+        self.grain = host.where(host.isfinite(grain), grain, self.grain)
+        slack = host.where(host.isfinite(coarse) & (coarse > 4 * fine), fine, own)
+        self.slack[outputs] = host.where(host.isfinite(slack), slack, 0.0)
 
     def look(self) -> None:
         """The verdicts; suspects are looked at again, with care."""
@@ -139,21 +149,27 @@ class Elements:
         self.complex_steps = True
         for k in range(len(self.chosen)):
             self.judge(k, careful=False)
-        suspects = self.suspects(range(len(self.chosen)))
-        if not suspects:
-            return
-        self.shake()
-        for batch in (suspects[:3], suspects[3:]):
-            for k in batch:
-                self.judge(k, careful=True)
-            if (self.verdict[:, batch] == WRONG).any():
-                break
+        if (self.verdict == WRONG).any():  # if the worst is wrong for sure, that is enough
+            row, column = self.worst_of(WRONG)
+            quick = self.verdict[:, column].copy()
+            self.shake(host.asarray([row]))
+            self.judge(column, careful=True)
+            if self.verdict[row, column] == WRONG:
+                self.verdict[:, column] = quick
+                return
+        suspects = [k for k in range(len(self.chosen)) if (self.verdict[:, k] > UNSEEN).any()]
+        if suspects:
+            self.shake(host.flatnonzero((self.verdict > UNSEEN).any(1)))
+        for k in suspects:
+            self.judge(k, careful=True)
 
-    def suspects(self, columns: Any) -> list[int]:
-        """The columns that are not plainly right, the worst first."""
-        off = host.nan_to_num(abs(self.analytic - self.value), nan=host.inf)
-        order = host.argsort(-host.where(self.verdict >= UNDECIDED, off, 0.0).max(0))
-        return [int(k) for k in order if k in columns and (self.verdict[:, k] > UNSEEN).any()]
+    def worst_of(self, verdict: int) -> tuple[int, int]:
+        """Where the two differ most, beside the other elements of the same output, among elements of one verdict."""
+        off = abs(self.analytic - self.value)
+        beside = host.where(host.isfinite(self.value), abs(self.value), 0.0).max(1, keepdims=True)
+        rank = host.nan_to_num(off / host.where(beside > 0, beside, 1.0), nan=host.inf)
+        row, column = divmod(int(host.where(self.verdict == verdict, rank, -1.0).argmax()), off.shape[1])
+        return row, column
 
     def judge(self, k: int, careful: bool) -> None:
         """The verdicts on one column."""
@@ -166,8 +182,7 @@ class Elements:
         claim = Derivative(self.analytic[:, k], self.slack[:, k], scale, self.grain)
         steps = [self.settings.step] if self.settings.step and self.settings.method == "richardson" else []
         steps += numeric.steps_for(self.scale, own, quick=not careful)
-        finest = math.ldexp(numeric.power_of_two(own), -50)
-        judged = judge(line, self.center, claim, steps, self.settings, careful, finest)
+        judged = judge(line, self.center, claim, steps, self.settings, careful)
         if self.complex_steps and (self.finding.method == "complex" or (judged.verdict == UNDECIDED).any()):
             judged = self.by_complex_steps(line, judged, claim)
         self.verdict[:, k], self.value[:, k], self.error[:, k] = judged
@@ -218,15 +233,11 @@ class Elements:
     def name_the_worst(self, worst: int) -> None:
         """The element where the two differ most, beside the other elements of its output."""
         finding = self.finding
-        counted = self.verdict == worst if (self.verdict == worst).any() and worst >= UNDECIDED else self.verdict == RIGHT
-        if not counted.any() or (worst == WRONG and not (self.verdict == WRONG).any()):
+        named = worst if worst >= UNDECIDED else RIGHT
+        if not (self.verdict == named).any():
             return
-        off = abs(self.analytic - self.value)
-        beside = host.where(host.isfinite(self.value), abs(self.value), 0.0).max(1, keepdims=True)
-        rank = host.nan_to_num(off / host.where(beside > 0, beside, 1.0), nan=host.inf)
-        place = int(host.where(counted, rank, -1.0).argmax())
-        row, column = divmod(place, off.shape[1])
-        finding.absolute = float(off[row, column])
+        row, column = self.worst_of(named)
+        finding.absolute = abs(float(self.analytic[row, column]) - float(self.value[row, column]))
         finding.analytic, finding.numeric = float(self.analytic[row, column]), float(self.value[row, column])
         finding.relative = finding.absolute / (max(abs(finding.analytic), abs(finding.numeric)) or 1.0)
         finding.index = unravel(int(self.chosen[column]), finding.shape)

@@ -9,7 +9,7 @@ from typing import Any
 from minigrad.backend import Array, Generator, device_of, is_array, module_for, move
 from minigrad.gradcheck import numeric
 from minigrad.gradcheck.numeric import Settings
-from minigrad.gradcheck.subject import Differentiable, values
+from minigrad.gradcheck.subject import Differentiable, random_signs, values
 from minigrad.ops.op import Op, watching
 from minigrad.tape import Node, Value
 
@@ -92,7 +92,7 @@ def shaking(rng: Generator, eps: float) -> Iterator[None]:
         if y.dtype.kind not in "fc":
             return y
         array = y.data if isinstance(y, Value) else y
-        shaken = array * (1.0 + eps * move(rng.choice((-1.0, 1.0), array.shape), device_of(array))).astype(array.dtype)
+        shaken = array * (1.0 + eps * move(random_signs(rng, array.shape), device_of(array))).astype(array.dtype)
         if not isinstance(y, Value):
             return shaken
         if isinstance(y.node, Node) and y.node.saved is not None:  # a rule may use the result

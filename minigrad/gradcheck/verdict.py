@@ -38,29 +38,28 @@ class Judged(NamedTuple):
 
 
 def judge(
-    line: numeric.Line, center: Any, claim: Derivative, steps: list[float], settings: Settings, careful: bool = False,
-    finest: float = 0.0,
+    line: numeric.Line, center: Any, claim: Derivative, steps: list[float], settings: Settings, careful: bool = False
 ) -> Judged:
-    """The verdicts along a line; ``careful`` measures how much f jitters, by steps that are ``finest`` at least, and
-    looks at steps of all sizes before it blames.
-    """
+    """The verdicts along a line; ``careful`` measures how much f jitters, and looks at all steps before it blames."""
     shape = center.shape
     verdict, confirmed = host.full(shape, UNDECIDED), host.zeros(shape, bool)
     value, error = host.full(shape, host.nan), host.full(shape, host.inf)
+    span = abs(center)  # how large outputs are about here
     for h in steps:
         open_ = (verdict != RIGHT) & (verdict != UNSEEN)
         if not open_.any():
             break
-        grain = claim.grain
-        if careful:
-            grain = host.maximum(grain, numeric.noise(line, center, max(2.0**-13 * h, finest)))
-        samples = numeric.sample(line, center, h, grain)
-        here = _at(samples, claim, settings, last=h is steps[-1])
+        if careful and h is steps[0]:
+            claim = claim._replace(grain=host.maximum(claim.grain, numeric.noise(line, center, 2.0**-13 * h)))
+        samples = numeric.sample(line, center, h, claim.grain)
+        for moved in (samples.plus[0], samples.minus[0]):
+            span = host.maximum(span, host.where(host.isfinite(moved), abs(moved), 0.0))
+        here = _at(samples, claim, span, settings, last=h is steps[-1])
         told = open_ & (here.verdict != UNDECIDED)
         wrong = told & (here.verdict == WRONG)
         near = abs(here.value - value) <= 10 * (here.error + error) + settings.sight * abs(here.value)
         confirmed = host.where(wrong, (verdict == WRONG) & (near | ~host.isfinite(claim.analytic)), confirmed & ~told)
-        better = told | (open_ & (verdict == UNDECIDED) & ~(here.error >= error))
+        better = told & ((verdict == UNDECIDED) | ~near) | open_ & ~(here.error >= error) & (told | (verdict == UNDECIDED))
         verdict = host.where(told, here.verdict, verdict)
         value, error = host.where(better, here.value, value), host.where(better, here.error, error)
     if careful:  # what one size of step alone says may be a coincidence
@@ -68,22 +67,21 @@ def judge(
     return Judged(verdict, value, error)
 
 
-def _at(samples: Samples, claim: Derivative, settings: Settings, last: bool) -> Judged:
+def _at(samples: Samples, claim: Derivative, span: Any, settings: Settings, last: bool) -> Judged:
     """The verdicts by the steps of one size."""
     eps, analytic = settings.eps, claim.analytic
     value, error, kink, _ = numeric.extrapolate(samples, eps)
     known = host.isfinite(error)
     off, size = abs(analytic - value), host.maximum(abs(analytic), abs(value))
     margin = settings.atol + settings.rtol * size + 10 * claim.slack
-    sharp = 10 * error <= settings.atol + settings.sight * size + 10 * claim.slack
+    sharp = 10 * error <= settings.atol + settings.sight * size + 100 * claim.slack
     zero = (abs(analytic) <= 10 * claim.slack) & (abs(value) <= 10 * error)
-    still = 10 * error * claim.scale <= 1e-6 * abs(samples.center)
+    still = 10 * error * claim.scale <= 1e-6 * span
     moved = samples.plus[0], samples.minus[0]
     constant = (analytic == 0) & (moved[0] == samples.center) & (moved[1] == samples.center)
     right = known & ~kink & (((off <= margin + 10 * error) & (sharp | (zero & still))) | constant)
     verdict = host.where(right, RIGHT, UNDECIDED)
-    largest = host.maximum(abs(samples.center), host.maximum(abs(moved[0]), abs(moved[1])))
-    verdict = host.where(~right & (largest < FLOOR) & (abs(analytic) * claim.scale < FLOOR), UNSEEN, verdict)
+    verdict = host.where(~right & (span < FLOOR) & (abs(analytic) * claim.scale < FLOOR), UNSEEN, verdict)
     rest = verdict == UNDECIDED
     if not rest.any():
         return Judged(verdict, value, error)
@@ -138,7 +136,7 @@ def by_complex_steps(
     first, second = numeric.complex_step(line, h), numeric.complex_step(line, 1.3125 * h)
     value, error = second, 4 * abs(first - second) + 16 * settings.eps * abs(second)
     off, size = abs(claim.analytic - value), host.maximum(abs(claim.analytic), abs(value))
-    allowed = settings.atol + settings.sight * size + 10 * claim.slack
+    allowed = settings.atol + settings.sight * size + 100 * claim.slack
     same = abs(value - judged.value) <= 10 * judged.error + settings.sight * abs(value)
     told = (judged.verdict == UNDECIDED) & host.isfinite(value) & (10 * error <= allowed) & same
     right = off <= settings.atol + settings.rtol * size + 10 * (error + claim.slack)
