@@ -16,6 +16,11 @@ from minigrad.gradcheck.subject import Differentiable, Pullback, random_signs, u
 host: Any = module_for("cpu")
 SMALL = 512  # elements; where there are no more, the gradient is asked for often, to see that it repeats itself
 
+UNSTEADY = (
+    "asked again, the tape gives another answer (analytic and numeric are the two): the backward pass is not "
+    "deterministic, or changes what it reads"
+)
+
 
 class Slope(NamedTuple):
     """The derivative of all outputs along a direction in which some inputs move."""
@@ -192,10 +197,7 @@ class Comparison:
                     finding.analytic, finding.numeric = float(again[worst]), float(g[worst])
                     finding.absolute = float(off[worst])
                     finding.index = unravel(worst, finding.shape)
-                    finding.cause = (
-                        "the same question has two answers, shown as analytic and numeric: the backward pass is not "
-                        "deterministic, or changes what it reads"
-                    )
+                    finding.cause = UNSTEADY
         return gradients
 
     def use_every_input(self, i: int, slope: Slope) -> None:

@@ -10,12 +10,11 @@ from minigrad.backend import Generator, module_for, to_host
 from minigrad.gradcheck import numeric
 from minigrad.gradcheck.causes import guess
 from minigrad.gradcheck.lines import blamed_for_complex, line_along, narrow_op, shaking
-from minigrad.gradcheck.numeric import Settings
+from minigrad.gradcheck.numeric import FLOOR, Settings
 from minigrad.gradcheck.report import Finding
 from minigrad.gradcheck.subject import Differentiable, Pullback, random_signs, unravel, values
 from minigrad.gradcheck.verdict import (
     EDGE,
-    FLOOR,
     KINK,
     RIGHT,
     UNDECIDED,
@@ -112,9 +111,9 @@ class Elements:
 
         Rounding grows with what is shaken. What does not is a tie that falls apart, and no rounding.
         """
-        eps = self.settings.eps
+        eps = 2 * self.settings.eps
         analytic = self.analytic[outputs]
-        own = 4 * eps * abs(analytic)
+        own = 2 * eps * abs(analytic)
         grain, fine, coarse = self.grain, own, host.zeros(own.shape)
         for size in (eps, eps, eps, 256 * eps, 256 * eps):
             try:
@@ -125,15 +124,15 @@ class Elements:
                 return
             if pullback.center.shape != self.pullback.center.shape:
                 return
+            center = pullback.center if self.apart else (self.u @ pullback.center)[None]
+            grain = host.fmax(grain, abs(center - self.center) * (eps / size))
             if size == eps:
-                center = pullback.center if self.apart else (self.u @ pullback.center)[None]
-                grain = host.fmax(grain, abs(center - self.center))
                 fine = host.fmax(fine, abs(rows - analytic))
             else:
                 coarse = host.fmax(coarse, abs(rows - analytic))
         self.grain = host.where(host.isfinite(grain), grain, self.grain)
-        slack = host.where(host.isfinite(coarse) & (coarse > 4 * fine), fine, own)
-        self.slack[outputs] = host.where(host.isfinite(slack), slack, 0.0)
+        slack = host.where(coarse > 4 * fine, host.maximum(fine, coarse / 128), own)
+        self.slack[outputs] = host.where(host.isfinite(coarse) & host.isfinite(slack), slack, 0.0)
 
     def look(self) -> None:
         """The verdicts; suspects are looked at again, with care."""

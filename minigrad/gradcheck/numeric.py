@@ -24,6 +24,7 @@ Line = Callable[[complex], Any]
 METHODS = ("central", "richardson", "complex")
 TOLERANCE = {"central": 1e-6, "richardson": 1e-8, "complex": 1e-10}
 LEVELS = 5
+FLOOR = 1e-305  # where a value and all that the derivative can do to it are smaller, there are no digits to compare
 QUANTUM = 5e-324  # the smallest number above 0, by which results near the end of the range are rounded
 _host: Any = module_for("cpu")
 

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 from minigrad.backend import module_for
 from minigrad.gradcheck import numeric
-from minigrad.gradcheck.numeric import Samples, Settings
+from minigrad.gradcheck.numeric import FLOOR, Samples, Settings
 
 host: Any = module_for("cpu")
 RIGHT, UNSEEN, KINK, EDGE, UNDECIDED, WRONG = range(6)
-FLOOR = 1e-305  # where a value and all that the derivative can do to it are smaller, there are no digits to compare
 
 
 class Derivative(NamedTuple):
