@@ -62,15 +62,15 @@ class Pullback:
                 total[i] = total[i] + to_host(g.data).reshape(-1)
         return total
 
-    def reaches(self) -> list[bool]:
-        """Whether the tape leads from the outputs to each input."""
+    def nodes(self) -> set[Any]:
+        """The tape behind the outputs, with its leaves."""
         seen: set[Any] = {y.node for y in self.outputs if y.node is not None}
         stack = list(seen)
         while stack:
             fresh = {parent for parent in stack.pop().parents if parent is not None} - seen
             seen |= fresh
             stack += [parent for parent in fresh if isinstance(parent, Node)]
-        return [x.node in seen for x in self.leaves]
+        return seen
 
     def place(self, row: int) -> tuple[int, tuple[int, ...]]:
         """Where an element of the vector stands: the number of the output, and the index within."""
