@@ -68,7 +68,7 @@ def _identity(subject: Subject, i: int, rtol: float | None, rng: Generator) -> F
     (pullback, at_v), (_, at_w), (_, at_both) = run(v), run(w), run(v + w)
     image = at_v - at_zero
     eps = max(float(host.finfo(dtype).eps) for dtype in (x.dtype, *(y.dtype for y in pullback.outputs)))
-    grain = eps * host.max([abs(y) for y in (at_v, at_w, at_both, at_zero)], axis=0)  # how finely each output is rounded
+    grain = eps * host.max([abs(y) for y in (at_v, at_w, at_both, at_zero)], axis=0)  # how finely outputs are rounded
     sizes = abs(image).reshape(-1)
     if not (abs((at_both - at_w) - image) <= 1e3 * host.maximum(grain, eps * sizes.max(initial=0.0))).all():
         raise ValueError(f"adjointcheck: f must be linear. Received: {subject.name}, which is not linear in {label}")

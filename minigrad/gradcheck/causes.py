@@ -39,11 +39,11 @@ def guess(
         return "not zero", "the gradient should be zero everywhere"
     unit = abs(expected).max()  # so that no square overflows
     analytic, expected = analytic / unit, expected / unit
-    others = {label: (other / unit, lambda known=known: known() / unit) for label, (other, known) in others.items()}
     if found := _factor(analytic, expected, in_shape, out_shape):
         return found
     for label, (other, other_expected) in others.items():
-        exchanged = _same(expected, other, expected) and _same(analytic, other_expected(), expected)
+        other = other / unit
+        exchanged = _same(expected, other, expected) and _same(analytic, other_expected() / unit, expected)
         if exchanged or _same(analytic, other, expected):
             return "swapped", f"it is what belongs to {label}: are the arguments swapped?"
     wrong, right = analytic.reshape(*out_shape, *in_shape), expected.reshape(*out_shape, *in_shape)
@@ -137,7 +137,7 @@ def _not_transposed(wrong: Any, right: Any, count: int) -> Guess | None:
 
 
 def _not_flipped(wrong: Any, right: Any, count: int) -> Guess | None:
-    """Backwards along an axis of the output and one of the input at once: the taps of a kernel, whatever its padding."""
+    """Backwards along an axis of the output and one of the input at once: a kernel's taps, whatever its padding."""
     for o, i in itertools.product(range(count), range(count, right.ndim)):
         if right.shape[o] > 1 and right.shape[i] > 1 and _same(wrong, host.flip(right, (o, i)), right):
             text = f"axis {o} of the output and axis {i - count} of the input run backwards together"

@@ -97,13 +97,14 @@ def _check_subject(
         report.findings += Comparison(gradients, Pullback(gradients), 2, settings, rng).run()
     if report.wrong:
         level = report.wrong[0].order
-        report.culprits, kinks = locate(subject, level, report.wrong, settings, rng)
+        report.culprits, kinks, stopped = locate(subject, level, report.wrong, settings, rng)
         if not report.culprits:  # every op is right by itself
             if kinks:
                 _excuse_kinks(subject, level, report, kinks, settings, rng)
+            why = f"{stopped[0]}, and passes none on" if stopped else CUT
             for finding in report.wrong:
                 if finding.pattern not in ("nan", "unsteady"):
-                    finding.cause = "; ".join(filter(None, [finding.cause, CUT]))
+                    finding.cause = "; ".join(filter(None, [finding.cause, why]))
     return report.check()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -82,7 +83,8 @@ class Comparison:
         if not suspects and not all(self.agrees(slope, u, gradients) for slope in together):
             suspects |= set(self.moving)
         for i in sorted(suspects):
-            Elements(self.subject, i, self.pullback, self.findings[i], self.settings, self.rng, u, gradients[i]).compare()
+            finding, settings = self.findings[i], self.settings
+            Elements(self.subject, i, self.pullback, finding, settings, self.rng, u, gradients[i]).compare()
         return self.findings
 
     # ------------------------------------------------------------------ directions
@@ -91,11 +93,11 @@ class Comparison:
         """One input moves."""
         x, finding, scale = self.subject.arrays[i], self.findings[i], self.pullback.scales[i]
         v = random_signs(self.rng, (x.size,))
-        if finding.method == "complex":
-            if why := not_analytic(line_along(self.subject, {i: v}), self.center, self.settings, scale):
-                finding.notes.append(f"{why}; Richardson's differences take the place of complex steps for this input")
-                finding.method = "richardson"
-                finding.step = self.settings.step_for("richardson", scale)
+        line = line_along(self.subject, {i: v})
+        if finding.method == "complex" and (why := not_analytic(line, self.center, self.settings, scale)):
+            finding.notes.append(f"{why}; Richardson's differences take the place of complex steps for this input")
+            finding.method = "richardson"
+            finding.step = self.settings.step_for("richardson", scale)
         return self.slope({i: v}, finding.method, finding.step, scale)
 
     def together(self) -> Slope:
@@ -132,7 +134,9 @@ class Comparison:
         sizes[sizes == 0] = sizes.max() or 1.0
         return random_signs(self.rng, self.center.shape) / host.clip(sizes, 1e-300, 1e300)
 
-    def agrees(self, slope: Slope, u: Any, gradients: list[Any], finding: Finding | None = None) -> bool:
+    def agrees(
+        self, slope: Slope, u: Any, gradients: Sequence[Any] | dict[int, Any], finding: Finding | None = None
+    ) -> bool:
         """Whether u^T J v is the same both ways, is known well enough to tell, and no kink lies on the line."""
         value, error, kink, gap = slope.estimate
         settings = self.settings
@@ -217,7 +221,7 @@ class Comparison:
             arrays = [*self.subject.arrays[:i], other, *self.subject.arrays[i + 1 :]]
             try:
                 y = values(self.subject, arrays)
-            except Exception:  # noqa: BLE001  f minds what the input is
+            except Exception:  # f minds what the input is
                 return
             if y.shape != self.center.shape or not ((y == self.center) | (y != y)).all():
                 return

@@ -45,7 +45,10 @@ class Elements:
         self.scale = pullback.scales[i]
         self.certain = False  # whether the direction alone proves an error
         self.chosen = host.arange(self.x.size)
+        self.worst: tuple[int, int] | None = None  # the output and the element that are to be told
         self.apart = False  # whether every output is compared by itself
+        self.analytic: Any = None
+        self.grain: Any = None  # how finely outputs are rounded
 
     def compare(self) -> None:
         """Compare; write into the finding where and how the two differ most, and why."""
@@ -154,7 +157,8 @@ class Elements:
             self.shake(host.asarray([row]))
             self.judge(column, careful=True)
             if self.verdict[row, column] == WRONG:
-                self.verdict[:, column] = quick
+                self.verdict[:, column] = host.where(quick == WRONG, quick, self.verdict[:, column])
+                self.worst = row, column
                 return
         suspects = [k for k in range(len(self.chosen)) if (self.verdict[:, k] > UNSEEN).any()]
         if suspects:
@@ -183,12 +187,12 @@ class Elements:
         steps += numeric.steps_for(self.scale, own, quick=not careful)
         judged = judge(line, self.center, claim, steps, self.settings, careful)
         if self.complex_steps and (self.finding.method == "complex" or (judged.verdict == UNDECIDED).any()):
-            judged = self.by_complex_steps(line, judged, claim)
+            judged = self.by_complex_steps(line, judged, claim, own)
         self.verdict[:, k], self.value[:, k], self.error[:, k] = judged
 
-    def by_complex_steps(self, line: numeric.Line, judged: Judged, claim: Derivative) -> Judged:
+    def by_complex_steps(self, line: numeric.Line, judged: Judged, claim: Derivative, own: float) -> Judged:
         """Where differences leave a question open, the answer of complex steps, if f takes them."""
-        h = self.settings.step_for("complex", claim.scale)
+        h = self.settings.step_for("complex", min(claim.scale, 1.0) if own == 0 else claim.scale)
         if blamed_for_complex(line, h):
             self.complex_steps = False
             return judged
@@ -235,12 +239,11 @@ class Elements:
         named = worst if worst >= UNDECIDED else RIGHT
         if not (self.verdict == named).any():
             return
-        row, column = self.worst_of(named)
+        row, column = self.worst = self.worst or self.worst_of(named)
         finding.absolute = abs(float(self.analytic[row, column]) - float(self.value[row, column]))
         finding.analytic, finding.numeric = float(self.analytic[row, column]), float(self.value[row, column])
         finding.relative = finding.absolute / (max(abs(finding.analytic), abs(finding.numeric)) or 1.0)
         finding.index = unravel(int(self.chosen[column]), finding.shape)
-        self.worst = row, column
         if not self.apart:
             return
         number, finding.output_index = self.pullback.place(row)
@@ -274,11 +277,13 @@ class Elements:
             v[j] = 1.0
             steps = numeric.steps_for(self.scale, abs(float(self.x[j])), quick=True)
             line = line_along(self.subject, {self.i: v})
-            columns.append(numeric.search(line, self.pullback.center, steps, self.settings.eps, self.settings.rtol).value)
+            eps, rtol = self.settings.eps, self.settings.rtol
+            columns.append(numeric.search(line, self.pullback.center, steps, eps, rtol).value)
         return host.stack(columns, axis=1)
 
     def reason(self) -> str:
         """Why an element is undecided, and what would decide it."""
+        assert self.worst is not None
         row, column = self.worst
         error, output = float(self.error[row, column]), float(self.center[row])
         op, dtype = narrow_op(lambda: values(self.subject, self.subject.arrays))

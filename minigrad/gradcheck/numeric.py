@@ -100,7 +100,7 @@ def step_for(method: str, scale: float, eps: float) -> float:
 
 
 def central(line: Line, center: Any, h: float, eps: float) -> Estimate:
-    """(f(h) - f(-h)) / 2h, with what rounding may do to it, and the gap, h f'' where f is smooth; ``center`` is line(0).
+    """(f(h) - f(-h)) / 2h, what rounding may do to it, and the gap, h f'' where f is smooth; ``center`` is line(0).
 
     >>> cube = lambda t: _host.asarray([(2 + t) ** 3])
     >>> round(float(central(cube, cube(0.0), 1e-5, 2e-16).value[0]), 6)
@@ -240,8 +240,9 @@ def steps_for(scale: float, own: float = 0.0, quick: bool = False) -> list[float
     """
     large, small = power_of_two(scale), power_of_two(own)
     coarse = [math.ldexp(large, -5 - 6 * k) for k in range(11)]
-    if not small:
-        return coarse[:2] if quick else coarse
+    if not small:  # 0 has no size of its own; 1 is one that many functions have
+        unit = [math.ldexp(1.0, -5 - 6 * k) for k in range(6) if math.ldexp(1.0, -5) < coarse[-1]]
+        return coarse[:2] if quick else coarse + unit
     if small >= large / 64:
         fine = [h for h in coarse if h >= math.ldexp(small, -37)]
         return fine[:2] if quick else fine

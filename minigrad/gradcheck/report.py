@@ -52,7 +52,7 @@ class Finding:
         return f"the gradient of {self.label}" if self.order == 1 else f"the second derivative by {self.label}"
 
     def sentence(self) -> str:
-        """A wrong or undecided gradient in one line: input, index, analytic, numeric, ratio, and the cause if it shows."""
+        """A wrong or undecided gradient in a line: input, index, both values, their ratio, the cause if it shows."""
         at = "" if self.index is None else f" at index {self.index}"
         out = f" of output {self.output_index}" if self.output_index else ""
         if self.output:
@@ -93,7 +93,7 @@ class GradcheckError(AssertionError):
 
 
 class UndecidedError(GradcheckError):
-    """No gradient was found wrong, but some cannot be told from wrong ones; ``report`` says why, and what would tell."""
+    """No gradient was found wrong, but some cannot be told from wrong ones; the report says why, and what would."""
 
 
 @dataclass
@@ -111,7 +111,7 @@ class GradcheckReport:
         return not self.wrong and not self.undecided
 
     def check(self) -> GradcheckReport:
-        """This report, if all is right.
+        """The report itself, if all is right.
 
         Raises:
             GradcheckError: a gradient is wrong.  UndecidedError: none is, but there are some that cannot be decided.

@@ -99,16 +99,24 @@ class Subject:
             array = differentiable(x)
             if array is None:
                 continue
-            if array.dtype.kind == "c" or array.dtype.itemsize < 4:
+            if array.dtype.kind == "c":
                 raise TypeError(
-                    "gradcheck: inputs must be float32 or float64, whose digits leave room for a difference; convert "
-                    f"with .astype('float32'). Received: {label}={describe(array)}"
+                    "gradcheck: inputs must be real, for the tape differentiates real numbers; give the real and the "
+                    f"imaginary part as two inputs. Received: {label}={describe(array)}"
+                )
+            if array.dtype.itemsize < 4:
+                raise TypeError(
+                    "gradcheck: inputs must be float32 or float64, for the three digits of float16 leave no room for a "
+                    f"difference; convert with .astype('float32'). Received: {label}={describe(array)}"
                 )
             self.labels.append(label)
             self.dtypes.append(array.dtype)
             self.arrays.append(array.astype("float64"))  # a copy: the user's arrays are never touched
         if not self.arrays:
-            raise TypeError(f"gradcheck: one input at least must be floating. Received: inputs={inputs!r}")
+            raise TypeError(
+                "gradcheck: one input at least must be floating, for integers have no derivative; convert with "
+                f".astype('float64'). Received: inputs={inputs!r}"
+            )
         self.tree = _with_slots(tree, count())
 
     def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
@@ -121,6 +129,11 @@ class Subject:
                 raise TypeError(
                     f"gradcheck: f must return a Tensor, or a list or dict of them. Received: {label} of type "
                     f"{type(y).__name__}"
+                )
+            if y.dtype.kind == "c" and not any(x.dtype.kind == "c" for x in leaves):
+                raise TypeError(
+                    "gradcheck: f must return real numbers; return the real and the imaginary part, or abs(). "
+                    f"Received: {label} of {y.dtype}"
                 )
             if is_inexact(y.dtype):
                 outputs.append(y)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ on a smaller scale than that of the input; the finest steps that tell anything d
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from minigrad.backend import module_for
@@ -44,12 +45,13 @@ def judge(
     verdict, confirmed = host.full(shape, UNDECIDED), host.zeros(shape, bool)
     value, error = host.full(shape, host.nan), host.full(shape, host.inf)
     span = abs(center)  # how large outputs are about here
+    if careful:  # steep places are no jitter at small steps, and results that stand still hide it there
+        jitter = host.minimum(*(numeric.noise(line, center, 2.0**-13 * h) for h in (steps[0], steps[-1])))
+        claim = claim._replace(grain=host.maximum(claim.grain, jitter))
     for h in steps:
         open_ = (verdict != RIGHT) & (verdict != UNSEEN)
         if not open_.any():
             break
-        if careful and h is steps[0]:
-            claim = claim._replace(grain=host.maximum(claim.grain, numeric.noise(line, center, 2.0**-13 * h)))
         samples = numeric.sample(line, center, h, claim.grain)
         for moved in (samples.plus[0], samples.minus[0]):
             span = host.maximum(span, host.where(host.isfinite(moved), abs(moved), 0.0))
@@ -58,7 +60,8 @@ def judge(
         wrong = told & (here.verdict == WRONG)
         near = abs(here.value - value) <= 10 * (here.error + error) + settings.sight * abs(here.value)
         confirmed = host.where(wrong, (verdict == WRONG) & (near | ~host.isfinite(claim.analytic)), confirmed & ~told)
-        better = told & ((verdict == UNDECIDED) | ~near) | open_ & ~(here.error >= error) & (told | (verdict == UNDECIDED))
+        blank = verdict == UNDECIDED
+        better = (told & (blank | ~near)) | (open_ & ~(here.error >= error) & (told | blank))
         verdict = host.where(told, here.verdict, verdict)
         value, error = host.where(better, here.value, value), host.where(better, here.error, error)
     if careful:  # what one size of step alone says may be a coincidence
@@ -80,7 +83,8 @@ def _at(samples: Samples, claim: Derivative, span: Any, settings: Settings, last
     constant = (analytic == 0) & (moved[0] == samples.center) & (moved[1] == samples.center)
     right = known & ~kink & (((off <= margin + 10 * error) & (sharp | (zero & still))) | constant)
     verdict = host.where(right, RIGHT, UNDECIDED)
-    verdict = host.where(~right & (span < FLOOR) & (abs(analytic) * claim.scale < FLOOR), UNSEEN, verdict)
+    lost = (abs(analytic) * claim.scale < FLOOR) & (abs(value) <= 10 * error) & known
+    verdict = host.where(~right & lost, UNSEEN, verdict)
     rest = verdict == UNDECIDED
     if not rest.any():
         return Judged(verdict, value, error)
@@ -109,7 +113,7 @@ def _without_bounds(samples: Samples, claim: Derivative, settings: Settings, ver
     ):
         slopes = [sign * (values[k] - center) / steps[k] for k in range(len(steps))]
         grows = host.ones(center.shape, bool)
-        for before, slope in zip(slopes, slopes[1:], strict=False):
+        for before, slope in pairwise(slopes):
             grows &= (slope * before > 0) & (abs(slope) > 1.2 * abs(before))
         exists = host.isfinite(values[-1])
         lows.append(host.where(grows & (slopes[-1] < 0), -host.inf, host.where(exists, end - 10 * off, host.inf)))
@@ -139,6 +143,6 @@ def by_complex_steps(
     same = abs(value - judged.value) <= 10 * judged.error + settings.sight * abs(value)
     told = (judged.verdict == UNDECIDED) & host.isfinite(value) & (10 * error <= allowed) & same
     right = off <= settings.atol + settings.rtol * size + 10 * (error + claim.slack)
-    told &= right | host.isfinite(judged.error)
+    told &= right | (host.isfinite(judged.error) & (value != 0) & (abs(value) * h > FLOOR))
     verdict = host.where(told, host.where(right, RIGHT, WRONG), judged.verdict)
     return Judged(verdict, host.where(told, value, judged.value), host.where(told, error, judged.error))
