@@ -329,7 +329,7 @@ def test_the_plot_shows_the_v(halved: Any, tmp_path: Path) -> None:
     assert errors["central"][0] > 1e-2
     assert errors["central"][-1] > 1e-4
     assert errors["richardson"].min() < 1e-11
-    assert errors["complex"][-1] < 1e-14
+    assert errors["complex"][-1] < 1e-13
     plateau = refused(halved, [A]).plot().axes[0].get_lines()[0].get_ydata()
     assert np.median(plateau) == pytest.approx(1.0, rel=1e-3)  # a wrong gradient has no V
     assert min(plateau) > 0.5
@@ -355,8 +355,7 @@ def test_ratios_of_zeros() -> None:
         (lambda x: x.max(), [1.0, 3.0, 3.0], "(1,), (2,)"),
         (lambda x: x.max(), [2.0, 2.0, 2.0, 2.0, 2.0], "(0,), (1,), (2,) and 2 more"),
         (lambda x: ops.maximum(x, 1.0).sum(), [1.0, 5.0], "(0,)"),
-        (ops.relu, [1e-9, 1.0], "(0,)"),  # not at the kink, but too near to tell
-        (lambda x: (x - 2.0).abs().sqrt(), [2.0, 5.0], "(0,)"),
+        (lambda x: ops.where(x > 2.0, x, 3.0), [2.0, 5.0], "(0,)"),  # a jump, beside which f stands still
     ],
 )
 def test_kinks_are_told_and_are_no_errors(f: Any, x: list[float], places: str, method: str) -> None:
@@ -379,7 +378,7 @@ def test_a_kink_hides_no_error_elsewhere(made: Any) -> None:
 
 
 def test_a_kink_close_by_is_stepped_over() -> None:
-    for distance in (1e-1, 1e-3, 1e-5):
+    for distance in (1e-1, 1e-3, 1e-5, 1e-9):
         report = gradcheck(ops.relu, [np.array([distance, -distance, 1.0])], method="richardson")
         assert {f.status for f in report.findings} == {"ok"}, distance
 
@@ -393,9 +392,10 @@ def test_a_kink_within_f() -> None:
 
 
 def test_the_edge_of_the_domain() -> None:
-    report = gradcheck(lambda x: x.sqrt() * x, [np.array([0.0, 4.0])])
+    report = gradcheck(ops.sqrt, [np.array([0.0, 4.0])])  # infinity is what the slope goes to
     assert report.findings[0].status == "edge"
     assert "at (0,) no numeric derivative exists" in report.findings[0].notes[0]
+    assert refused(lambda x: x.sqrt() * x, [np.array([0.0, 4.0])]).wrong[0].pattern == "nan"
 
 
 @pytest.mark.parametrize("f", [lambda x: x.abs() * x, lambda x: ops.sign(x) * x * x])
@@ -443,8 +443,9 @@ def changing(x: Tensor) -> Tensor:
         (changing, [A], ValueError, "f must not change its inputs. Received: f changed x"),
         (lambda x: x.log(), [-abs(A)], ValueError, r"f must be finite at the point. Received: nan at \(0, 0\) of the"),
         (lambda x: 1 / x, [np.array([1.0, 0.0])], ValueError, r"finite at the point. Received: inf at \(1,\)"),
-        (lambda x: x, [A.astype("float16")], TypeError, r"inputs must be float32 or float64.*x=float16\(3, 4\)"),
-        (lambda x: x, [A + 0j], TypeError, r"inputs must be float32 or float64.*x=complex128\(3, 4\)"),
+        (lambda x: x, [A.astype("float16")], TypeError, r"three digits of float16.*x=float16\(3, 4\)"),
+        (lambda x: x, [A + 0j], TypeError, r"inputs must be real.*two inputs.*x=complex128\(3, 4\)"),
+        (lambda x: x.astype("complex128"), [A], TypeError, "f must return real numbers.*Received: the output of complex"),
         (lambda x: x, [np.arange(3)], TypeError, "one input at least must be floating"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 from minigrad.backend import Generator, module_for, to_host
 from minigrad.gradcheck import numeric
 from minigrad.gradcheck.causes import guess
-from minigrad.gradcheck.lines import blamed_for_complex, line_along, narrow_op, shaking
+from minigrad.gradcheck.lines import by_complex_step, line_along, narrow_op, shaking
 from minigrad.gradcheck.numeric import FLOOR, Settings
 from minigrad.gradcheck.report import Finding
 from minigrad.gradcheck.subject import Differentiable, Pullback, random_signs, unravel, values
@@ -193,10 +193,12 @@ class Elements:
     def by_complex_steps(self, line: numeric.Line, judged: Judged, claim: Derivative, own: float) -> Judged:
         """Where differences leave a question open, the answer of complex steps, if f takes them."""
         h = self.settings.step_for("complex", min(claim.scale, 1.0) if own == 0 else claim.scale)
-        if blamed_for_complex(line, h):
+        first, why = by_complex_step(line, h, continued=True)
+        if why:
             self.complex_steps = False
             return judged
-        return by_complex_steps(line, judged, claim, h, self.settings)
+        second = by_complex_step(line, 1.3125 * h, continued=True)[0]
+        return by_complex_steps(first, second, h, judged, claim, self.settings)
 
     # ------------------------------------------------------------------ what it says
 

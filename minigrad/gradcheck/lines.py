@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from minigrad.backend import Array, Generator, device_of, is_array, module_for, move
+from minigrad.backend import Array, Generator, array_module, device_of, is_array, module_for, move
 from minigrad.gradcheck import numeric
 from minigrad.gradcheck.numeric import Settings
 from minigrad.gradcheck.subject import Differentiable, random_signs, values
@@ -36,34 +36,41 @@ def line_along(subject: Differentiable, moves: dict[int, Any], project: Any = No
 
 def not_analytic(line: numeric.Line, center: Any, settings: Settings, scale: float) -> str:
     """Why complex steps cannot be used along a line; "" when they can."""
-    h = settings.step_for("complex", scale)
-    if why := blamed_for_complex(line, h):
+    value, why = by_complex_step(line, settings.step_for("complex", scale))
+    if why:
         return why
     known = numeric.search(line, center, numeric.steps_for(scale)[:4], settings.eps, settings.rtol)
     if known.kink.any():
         return "f has a kink here"
-    off = abs(numeric.complex_step(line, h) - known.value)
-    return "" if (off <= 1e-6 * abs(known.value).max() + 10 * known.error).all() else "f is not analytic"
+    right = abs(value - known.value) <= 1e-6 * abs(known.value).max() + 10 * known.error
+    return "" if right.all() else "f is not analytic"
 
 
-def blamed_for_complex(line: numeric.Line, h: float) -> str:
-    """The first op that cannot compute on complex numbers, or drops the imaginary part, in words; "" if none does."""
+def by_complex_step(line: numeric.Line, h: float, continued: bool = False) -> tuple[Any, str]:
+    """The derivative by a complex step, and in words the first op that stands in its way; "" if none does.
+
+    An op does that cannot compute on complex numbers, or drops the imaginary part. ``continued`` takes z or -z for
+    |z|, by the sign of the real part: what |x| is on either side of 0, continued.
+    """
     blamed: list[str] = []
 
     def watcher(op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
         arrays = [x.data if isinstance(x, Value) else x for x in inputs]
+        moved = any(is_array(x) and x.dtype.kind == "c" and x.imag.any() for x in arrays)
+        if continued and moved and op.name == "abs":
+            return inputs[0] * array_module(arrays[0]).sign(arrays[0].real)
         blamed.append(op.name)  # in case it raises
         y = op(*inputs, **attributes)
-        if y.dtype.kind != "f" or not any(is_array(x) and x.dtype.kind == "c" and x.imag.any() for x in arrays):
+        if y.dtype.kind != "f" or not moved:
             blamed.pop()
         return y
 
     try:
         with host.errstate(all="ignore"), watching(watcher):
-            line(1j * h)
+            value = numeric.complex_step(line, h)
     except (TypeError, ValueError, RuntimeError) as error:
-        return f"{f'op {blamed[-1]}' if blamed else 'f'} cannot compute on complex numbers ({error})"
-    return f"op {blamed[0]} is not analytic" if blamed else ""
+        return None, f"{f'op {blamed[-1]}' if blamed else 'f'} cannot compute on complex numbers ({error})"
+    return value, f"op {blamed[0]} is not analytic" if blamed else ""
 
 
 def narrow_op(run: Callable[[], Any]) -> tuple[str, str]:

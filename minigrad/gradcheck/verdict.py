@@ -83,8 +83,9 @@ def _at(samples: Samples, claim: Derivative, span: Any, settings: Settings, last
     constant = (analytic == 0) & (moved[0] == samples.center) & (moved[1] == samples.center)
     right = known & ~kink & (((off <= margin + 10 * error) & (sharp | (zero & still))) | constant)
     verdict = host.where(right, RIGHT, UNDECIDED)
-    lost = (abs(analytic) * claim.scale < FLOOR) & (abs(value) <= 10 * error) & known
-    verdict = host.where(~right & lost, UNSEEN, verdict)
+    largest = host.maximum(abs(samples.center), host.maximum(abs(moved[0]), abs(moved[1])))
+    lost = (largest < FLOOR) | ((analytic != 0) & still & (abs(value) <= 10 * error) & ~kink)
+    verdict = host.where(~right & lost & (abs(analytic) * claim.scale < FLOOR), UNSEEN, verdict)
     rest = verdict == UNDECIDED
     if not rest.any():
         return Judged(verdict, value, error)
@@ -130,13 +131,11 @@ def _without_bounds(samples: Samples, claim: Derivative, settings: Settings, ver
 
 
 def by_complex_steps(
-    line: numeric.Line, judged: Judged, claim: Derivative, h: float, settings: Settings
+    first: Any, second: Any, h: float, judged: Judged, claim: Derivative, settings: Settings
 ) -> Judged:
-    """The verdicts again, where complex steps see what differences cannot: small parts beside large ones.
-
-    They are trusted to blame only where they agree with the difference, as far as that is known.
+    """The verdicts again, where two complex steps, h and one like it, see what differences cannot: small parts beside
+    large ones. They are trusted to blame only where they agree with the difference, as far as that is known.
     """
-    first, second = numeric.complex_step(line, h), numeric.complex_step(line, 1.3125 * h)
     value, error = second, 4 * abs(first - second) + 16 * settings.eps * abs(second)
     off, size = abs(claim.analytic - value), host.maximum(abs(claim.analytic), abs(value))
     allowed = settings.atol + settings.sight * size + 100 * claim.slack
