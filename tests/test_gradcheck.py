@@ -329,7 +329,7 @@ def test_the_plot_shows_the_v(halved: Any, tmp_path: Path) -> None:
     assert errors["central"][0] > 1e-2
     assert errors["central"][-1] > 1e-4
     assert errors["richardson"].min() < 1e-11
-    assert errors["complex"][-1] < 1e-13
+    assert errors["complex"][-1] < 1e-14
     plateau = refused(halved, [A]).plot().axes[0].get_lines()[0].get_ydata()
     assert np.median(plateau) == pytest.approx(1.0, rel=1e-3)  # a wrong gradient has no V
     assert min(plateau) > 0.5
@@ -392,9 +392,9 @@ def test_a_kink_within_f() -> None:
 
 
 def test_the_edge_of_the_domain() -> None:
-    report = gradcheck(ops.sqrt, [np.array([0.0, 4.0])])  # infinity is what the slope goes to
+    report = gradcheck(ops.sqrt, [0.0])  # infinity is what the slope goes to
     assert report.findings[0].status == "edge"
-    assert "at (0,) no numeric derivative exists" in report.findings[0].notes[0]
+    assert "at () no numeric derivative exists" in report.findings[0].notes[0]
     assert refused(lambda x: x.sqrt() * x, [np.array([0.0, 4.0])]).wrong[0].pattern == "nan"
 
 

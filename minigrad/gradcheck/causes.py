@@ -195,12 +195,11 @@ def _scaled(
 
 
 def _few(bad: Any) -> Guess | None:
-    """Only few elements."""
-    count = int(bad.sum())
-    if 8 * count > bad.size:
+    """Only few elements of the input."""
+    count, size = int(bad.any(0).sum()), bad.shape[1]
+    if 8 * count > size:
         return None
-    here = int(bad.any(0).sum())
-    return "few", f"{count} of {bad.size} elements of the Jacobian, at {here} of {bad.shape[1]} inputs, are wrong alone"
+    return "few", f"only {count} of the {size} elements that were compared {'is' if count == 1 else 'are'} wrong"
 
 
 def _axes(wrong: Any, right: Any, count: int) -> Guess | None:

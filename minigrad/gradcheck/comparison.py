@@ -28,7 +28,6 @@ class Slope(NamedTuple):
     """The derivative of all outputs along a direction in which some inputs move."""
 
     moves: dict[int, Any]
-    line: numeric.Line
     scale: float
     method: str
     estimate: numeric.Estimate
@@ -72,10 +71,10 @@ class Comparison:
         suspects = {i for i in self.moving if self.settings.full}
         for i, slope in alone.items():
             self.findings[i].compared = f"{self.settings.directions} direction" + "s" * (self.settings.directions > 1)
-            analytic = float(gradients[i] @ slope.moves[i])
-            size = max(abs(analytic), numeric.norm(u * slope.estimate.value))
+            v = abs(slope.moves[i]) * host.where(gradients[i] < 0, -1.0, 1.0)  # nothing cancels
+            line = line_along(self.subject, {i: v})
             self.findings[i].curve = partial(
-                numeric.curve, slope.line, u, analytic, size, self.center, self.settings.eps
+                numeric.curve, line, u, float(gradients[i] @ v), self.center, self.settings.eps
             )
             self.use_every_input(i, slope)
             if not self.agrees(slope, u, gradients, self.findings[i]) or not self.sees_all(i, slope, u, gradients[i]):
@@ -119,7 +118,7 @@ class Comparison:
         else:
             steps = [step] if settings.step else [step, *numeric.steps_for(scale)[1:4]]
             estimate = numeric.search(line, self.center, steps, settings.eps, settings.rtol)
-        return Slope(moves, line, scale, method, estimate)
+        return Slope(moves, scale, method, estimate)
 
     def weights(self, slopes: list[Slope]) -> Any:
         """Random weights under which every output counts alike: by its largest derivative along these directions or,

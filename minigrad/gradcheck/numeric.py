@@ -252,9 +252,9 @@ def steps_for(scale: float, own: float = 0.0, quick: bool = False) -> list[float
 
 
 def curve(
-    line: Line, u: Any, analytic: float, size: float, center: Any, eps: float, method: str, steps: list[float]
+    line: Line, u: Any, analytic: float, center: Any, eps: float, method: str, steps: list[float]
 ) -> list[float]:
-    """The error of a method for each step, relative to a size, for plots; NaN where it cannot be computed."""
+    """The relative error of a method for each step, for plots; NaN where it cannot be computed."""
     errors = []
     for h in steps:
         try:
@@ -263,7 +263,7 @@ def curve(
                     value = complex_step(line, h)
                 else:
                     value = {"central": central, "richardson": richardson}[method](line, center, h, eps).value
-            errors.append(abs(float(u @ value) - analytic) / (size or 1.0))
+            errors.append(abs(float(u @ value) - analytic) / (abs(analytic) or 1.0))
         except (TypeError, ValueError, RuntimeError):
             errors.append(math.nan)
     return errors
