@@ -1,6 +1,6 @@
 """Gradient checkers against each other: the same planted errors and the same right functions for all of them.
 
-    python -m tests.benchmarks.gradcheck
+    python -m tests.benchmarks.gradcheck [WORD ...]    # the checkers whose names have one of the words, or all
 
 Needs torch, jax and autograd beside minigrad; prints the tables of docs/gradient_checking.md. A function is given to
 the peers as a custom function: its values, the (wrong) gradients of its rule and the derivatives of those are
@@ -9,6 +9,7 @@ minigrad's, as NumPy arrays, so that all check the same numbers. Every checker r
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections import Counter
@@ -182,13 +183,16 @@ def autograd_checker() -> Checker:
 
 
 def checkers() -> dict[str, Checker]:
-    return {
-        "minigrad `gradcheck`": minigrad_check,
-        "torch `gradcheck`": torch_checker(fast=False),
-        "torch `gradcheck(fast_mode=True)`": torch_checker(fast=True),
-        "JAX `check_grads`": jax_checker(),
-        "autograd `check_grads`": autograd_checker(),
+    """The chosen ones, by name."""
+    makers: dict[str, Callable[[], Checker]] = {
+        "minigrad `gradcheck`": lambda: minigrad_check,
+        "torch `gradcheck`": lambda: torch_checker(fast=False),
+        "torch `gradcheck(fast_mode=True)`": lambda: torch_checker(fast=True),
+        "JAX `check_grads`": jax_checker,
+        "autograd `check_grads`": autograd_checker,
     }
+    chosen = lambda name: not sys.argv[1:] or any(word in name for word in sys.argv[1:])
+    return {name: make() for name, make in makers.items() if chosen(name)}
 
 
 def right_functions() -> list[tuple[int, Portable]]:
@@ -218,7 +222,7 @@ class Count:
 
 
 def print_table(errors: list[tuple[str, Any, int]], right: list[tuple[int, Portable]]) -> None:
-    """Caught of each kind, false alarms, times.
+    """Caught of each kind, false alarms, and the time that the processors were busy.
 
     Args:
         errors: of each its kind, the error, and the order to check it to.
@@ -226,11 +230,12 @@ def print_table(errors: list[tuple[str, Any, int]], right: list[tuple[int, Porta
     """
     totals = Counter(kind for kind, _, _ in errors)
     heads = [f"{kind} ({total})" for kind, total in totals.items()]
-    print(f"\n| checker | caught of {len(errors)} | {' | '.join(heads)} | time | false alarms of {len(right)} | time |")
+    print(f"\n| checker | caught of {len(errors)} | {' | '.join(heads)} | CPU time", end=" | ")
+    print(f"false alarms of {len(right)} | CPU time |")
     print("|---|" + "---|" * (len(totals) + 4))
     for name, check in checkers().items():
         caught, alarms = {kind: Count() for kind in ["", *totals]}, Count()
-        start = time.perf_counter()
+        start = time.process_time()
         for kind, error, order in errors:
             inputs = error.inputs if isinstance(error, Hidden) else error.values()
             function = Portable(error.f if isinstance(error, Hidden) else error.function(), inputs)
@@ -238,11 +243,11 @@ def print_table(errors: list[tuple[str, Any, int]], right: list[tuple[int, Porta
                 answer = answer_of(check, function, order)
             caught[""].add(answer)
             caught[kind].add(answer)
-        middle = time.perf_counter()
+        middle = time.process_time()
         for order, function in right:
             with suppress(ValueError):  # minigrad refuses a function that does not depend on an input
                 alarms.add(check(function, order) if check is minigrad_check else answer_of(check, function, order))
-        end = time.perf_counter()
+        end = time.process_time()
         cells = [*map(str, caught.values()), f"{middle - start:.1f} s", str(alarms), f"{end - middle:.1f} s"]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
@@ -315,5 +320,6 @@ def compare_layer() -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
-    compare_layer()
     compare_checkers()
+    if not sys.argv[1:]:
+        compare_layer()
