@@ -13,18 +13,8 @@ from minigrad.gradcheck.lines import by_complex_step, line_along, narrow_op, sha
 from minigrad.gradcheck.numeric import FLOOR, Settings
 from minigrad.gradcheck.report import Finding
 from minigrad.gradcheck.subject import Differentiable, Pullback, random_signs, unravel, values
-from minigrad.gradcheck.verdict import (
-    EDGE,
-    KINK,
-    RIGHT,
-    UNDECIDED,
-    UNSEEN,
-    WRONG,
-    Derivative,
-    Judged,
-    by_complex_steps,
-    judge,
-)
+from minigrad.gradcheck.verdict import EDGE, KINK, RIGHT, UNDECIDED, UNSEEN, WRONG, Derivative, Judged, judge
+from minigrad.gradcheck.verdict import by_complex_steps as judge_by_complex_steps
 
 host: Any = module_for("cpu")
 LIMIT = 1_000_000  # elements of a Jacobian; a larger one is compared for one random weighting of the outputs
@@ -198,7 +188,7 @@ class Elements:
             self.complex_steps = False
             return judged
         second = by_complex_step(line, 1.3125 * h, continued=True)[0]
-        return by_complex_steps(first, second, h, judged, claim, self.settings)
+        return judge_by_complex_steps(first, second, h, judged, claim, self.settings)
 
     # ------------------------------------------------------------------ what it says
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -66,7 +67,8 @@ def by_complex_step(line: numeric.Line, h: float, continued: bool = False) -> tu
         return y
 
     try:
-        with host.errstate(all="ignore"), watching(watcher):
+        with host.errstate(all="ignore"), warnings.catch_warnings(), watching(watcher):
+            warnings.simplefilter("ignore")  # of imaginary parts that are dropped
             value = numeric.complex_step(line, h)
     except (TypeError, ValueError, RuntimeError) as error:
         return None, f"{f'op {blamed[-1]}' if blamed else 'f'} cannot compute on complex numbers ({error})"
@@ -99,7 +101,8 @@ def shaking(rng: Generator, eps: float) -> Iterator[None]:
         if y.dtype.kind not in "fc":
             return y
         array = y.data if isinstance(y, Value) else y
-        shaken = array * (1.0 + eps * move(random_signs(rng, array.shape), device_of(array))).astype(array.dtype)
+        size = eps * float(host.finfo(array.dtype).eps / host.finfo("float64").eps)
+        shaken = array * (1.0 + size * move(random_signs(rng, array.shape), device_of(array))).astype(array.dtype)
         if not isinstance(y, Value):
             return shaken
         if isinstance(y.node, Node) and y.node.saved is not None:  # a rule may use the result

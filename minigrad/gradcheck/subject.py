@@ -18,6 +18,7 @@ from minigrad.tape import Node, Value
 from minigrad.tensor import Tensor
 
 host: Any = module_for("cpu")
+OFTEN = 6
 
 
 class Differentiable(Protocol):
@@ -71,6 +72,12 @@ class Pullback:
             seen |= fresh
             stack += [parent for parent in fresh if isinstance(parent, Node)]
         return seen
+
+    @property
+    def repeats(self) -> int:
+        """How often to ask for the gradient again, to see that it repeats itself: often, where a user's own ops are."""
+        ops = [node.op for node in self.nodes() if isinstance(node, Node)]
+        return 1 if all(op.compute.__module__.startswith("minigrad.") for op in ops) else OFTEN
 
     def place(self, row: int) -> tuple[int, tuple[int, ...]]:
         """Where an element of the vector stands: the number of the output, and the index within."""

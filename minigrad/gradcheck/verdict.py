@@ -45,20 +45,29 @@ def judge(
     verdict, confirmed = host.full(shape, UNDECIDED), host.zeros(shape, bool)
     value, error = host.full(shape, host.nan), host.full(shape, host.inf)
     span = abs(center)  # how large outputs are about here
+    moved, rough = host.zeros(shape, bool), host.zeros(shape)
     if careful:  # steep places are no jitter at small steps, and results that stand still hide it there
-        jitter = host.minimum(*(numeric.noise(line, center, 2.0**-13 * h) for h in (steps[0], steps[-1])))
-        claim = claim._replace(grain=host.maximum(claim.grain, jitter))
+        rough, fine = (numeric.noise(line, center, 2.0**-13 * h) for h in (steps[0], steps[-1]))
+        claim = claim._replace(grain=host.maximum(claim.grain, host.minimum(rough, fine)))
     for h in steps:
         open_ = (verdict != RIGHT) & (verdict != UNSEEN)
         if not open_.any():
             break
         samples = numeric.sample(line, center, h, claim.grain)
-        for moved in (samples.plus[0], samples.minus[0]):
-            span = host.maximum(span, host.where(host.isfinite(moved), abs(moved), 0.0))
+        moves = host.zeros(shape, bool)
+        for y in (samples.plus[0], samples.minus[0]):
+            span = host.maximum(span, host.where(host.isfinite(y), abs(y), 0.0))
+            moves |= y != center
         here = _at(samples, claim, span, settings, last=h is steps[-1])
+        grain = host.maximum(claim.grain, settings.eps * abs(center))
+        lost = moved & ~moves & (abs(value) * h < 8 * host.maximum(grain, rough))  # what was seen would be rounded off
+        here = Judged(
+            host.where(lost, UNDECIDED, here.verdict), here.value, host.where(lost, host.inf, here.error)
+        )
+        moved |= moves
         told = open_ & (here.verdict != UNDECIDED)
         wrong = told & (here.verdict == WRONG)
-        near = abs(here.value - value) <= 10 * (here.error + error) + settings.sight * abs(here.value)
+        near = abs(here.value - value) <= 0.1 * abs(value) + 20 * 2**numeric.LEVELS * grain / h
         confirmed = host.where(wrong, (verdict == WRONG) & (near | ~host.isfinite(claim.analytic)), confirmed & ~told)
         blank = verdict == UNDECIDED
         better = (told & (blank | ~near)) | (open_ & ~(here.error >= error) & (told | blank))
@@ -97,7 +106,8 @@ def _at(samples: Samples, claim: Derivative, span: Any, settings: Settings, last
     inside = (analytic >= low) & (analytic <= high)
     apart = known & both & ~inside & ~(off <= margin)
     verdict = host.where(rest & apart, WRONG, verdict)
-    verdict = host.where(rest & ~apart & kink & known & both, KINK, verdict)
+    clear = 10 * (left_error + above_error) <= 1e-2 * abs(above - left)
+    verdict = host.where(rest & ~apart & kink & known & both & clear, KINK, verdict)
     if last:
         verdict = _without_bounds(samples, claim, settings, verdict)
     reach = host.isfinite(moved[0]) | host.isfinite(moved[1])
