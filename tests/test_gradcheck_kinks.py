@@ -55,7 +55,7 @@ def test_any_other_is_wrong(slope: float, bent: Any) -> None:
 def test_nan_at_a_corner() -> None:
     report = refused(lambda x: (x * x).sum().sqrt(), [np.zeros(3)])
     assert report.wrong[0].pattern == "nan"
-    refused(lambda x: (x - 1.5).abs().sqrt(), [np.array([1.5, 4.0])])
+    refused(lambda x: (x * x).sqrt(), [np.array([0.0, 4.0])])
 
 
 def test_ties() -> None:

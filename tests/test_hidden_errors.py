@@ -19,21 +19,6 @@ WILD = range(10_000)
 UNDECIDED = 0.01  # of the right functions, at most
 NOT_ANALYTIC = ("sign", "|x|")  # complex steps say nothing about them
 
-# What the checker does not manage yet; a test fails as soon as it does.
-MISSED = {
-    *(f"small beside large {op} cut history beside 1e+14 order 2" for op in ("tanh", "softplus", "sqrt", "expm1")),
-    "small beside large power cut history beside 1e+14 order 2",  # all five: a zero where f seems constant
-    "cut beside large a large factor detach 1e+30", "cut beside large a large factor numpy 1e+300",
-    *(f"answers differently {op} wrong first 0.5 adjoint" for op in ("matmul", "linear")),
-    *(
-        f"answers differently {op} {how}" for op in ("tanh", "exp")
-        for how in ("drops negative g", "clips g at 1", "takes the sign of g", "squares g")
-    ),
-    "edge sqrt x summed at 0 +- 1e-12 beside 1e+06 x 0 full",
-    *(f"edge sqrt at 0 is {value}" for value in (77, -5, 0)),
-    "kink summed relu inf outside [0, 1]", "steep exp(-(k x)^2) k=1e+09 beside 0.3 zero",
-}  # fmt: skip
-ALARMS = {139: "refused", 181: "wrong"}  # seeds below 300
 
 
 def test_the_errors_are_many_and_differ() -> None:
@@ -51,18 +36,18 @@ def test_every_hidden_error_is_clearly_wrong() -> None:
     assert np.median(list(off.values())) > 0.3
 
 
-def check_missed(errors: list[Hidden]) -> None:
-    """Those that count as right are those known to."""
-    assert {str(error) for error in errors if error.check() == "right"} == MISSED & {str(error) for error in errors}
+def check_hidden(errors: list[Hidden]) -> None:
+    """None counts as right."""
+    assert [str(error) for error in errors if error.check() == "right"] == []
 
 
 def test_hidden_errors_do_not_count_as_right() -> None:
-    check_missed(SAMPLE)
+    check_hidden(SAMPLE)
 
 
 @pytest.mark.slow
 def test_no_hidden_error_counts_as_right() -> None:
-    check_missed(REST)
+    check_hidden(REST)
 
 
 # ---------------------------------------------------------------------- no false alarm
@@ -79,7 +64,7 @@ def test_the_wild_functions_are_right() -> None:
     assert known >= 300
 
 
-def check_wild(seeds: range, known: dict[int, str]) -> None:
+def check_wild(seeds: range) -> None:
     """None is called wrong or refused, and next to none is undecided."""
     alarms, undecided = {}, []
     for seed in seeds:
@@ -89,15 +74,14 @@ def check_wild(seeds: range, known: dict[int, str]) -> None:
             undecided.append(f"{wild}: {why}")
         elif verdict != "right":
             alarms[seed] = verdict
-    assert alarms == known
+    assert alarms == {}
     assert len(undecided) <= UNDECIDED * len(seeds), undecided
 
 
 def test_wild_functions_raise_no_alarm() -> None:
-    check_wild(WILD[:300], ALARMS)
+    check_wild(WILD[:300])
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="logits whose differences are rounded off; inputs that select, but at no point that is tried")
 def test_no_wild_function_raises_an_alarm() -> None:
-    check_wild(WILD, {})
+    check_wild(WILD)

@@ -65,7 +65,8 @@ def _same(a: Any, b: Any, reference: Any) -> bool:
 
 def _factor(wrong: Any, right: Any, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Guess | None:
     """One constant ratio."""
-    ratio = float((wrong * right).sum() / (right * right).sum())
+    unit = max(abs(wrong).max(), abs(right).max())  # so that no square overflows
+    ratio = float((wrong / unit * right).sum() / (right / unit * right).sum())
     if abs(ratio - 1) < 1e-5 or not _same(wrong, ratio * right, right * max(abs(ratio), 1e-3)):
         return None
     if abs(ratio + 1) < 1e-5:
@@ -73,7 +74,7 @@ def _factor(wrong: Any, right: Any, in_shape: tuple[int, ...], out_shape: tuple[
     text = f"every element is {ratio:.6g} times what it should be"
     for name, shape in (("the input", in_shape), ("the output", out_shape)):
         for axis, length in enumerate(shape):
-            if length > 1 and min(abs(ratio - length), abs(1 / ratio - length)) < 1e-5:
+            if length > 1 and min(abs(ratio - length), abs(ratio * length - 1)) < 1e-5:
                 return "factor", f"{text}; axis {axis} of {name} is {length} long: is a mean taken for a sum, or back?"
     return "factor", text
 

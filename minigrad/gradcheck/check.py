@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from operator import index
 from typing import Any
 
 from minigrad.backend import Generator, device_of, host_generator, module_for, move
@@ -65,6 +67,8 @@ def gradcheck(
         raise ValueError(f"gradcheck: order must be 1 or 2. Received: order={order!r}")
     if method not in METHODS:
         raise ValueError(f"gradcheck: method must be one of {METHODS}. Received: method={method!r}")
+    with suppress(TypeError):
+        directions = index(directions)  # NumPy's integers are counts as well
     if not isinstance(directions, int) or directions < 1:
         raise ValueError(f"gradcheck: directions must be a positive integer. Received: directions={directions!r}")
     for name, value in {"step": step, "rtol": rtol, "atol": atol}.items():

@@ -9,7 +9,7 @@ from typing import Any
 from minigrad.backend import Generator, module_for, to_host
 from minigrad.gradcheck import numeric
 from minigrad.gradcheck.causes import guess
-from minigrad.gradcheck.lines import by_complex_step, line_along, narrow_op, shaking
+from minigrad.gradcheck.lines import by_complex_step, line_along, moves_outside, narrow_op, shaking, stands_still
 from minigrad.gradcheck.numeric import FLOOR, Settings
 from minigrad.gradcheck.report import Finding
 from minigrad.gradcheck.subject import Differentiable, Pullback, random_signs, unravel, values
@@ -138,7 +138,6 @@ class Elements:
         self.slack: Any = host.zeros(shape)
         self.verdict = host.full(shape, UNDECIDED)
         self.value, self.error = host.full(shape, host.nan), host.full(shape, host.inf)
-        self.complex_steps = True
         for k in range(len(self.chosen)):
             self.judge(k, careful=False)
         if (self.verdict == WRONG).any():  # if the worst is wrong for sure, that is enough
@@ -172,11 +171,14 @@ class Elements:
         line = line_along(self.subject, {self.i: v}, self.project)
         own = abs(float(self.x[j]))
         scale = own if 0 < own < self.scale / 64 else self.scale
-        claim = Derivative(self.analytic[:, k], self.slack[:, k], scale, self.grain)
+        analytic, still = self.analytic[:, k], (True, True)
+        if not analytic.all():
+            still = stands_still(line, self.center, self.settings.step_for("complex", scale), scale)
+        claim = Derivative(analytic, self.slack[:, k], scale, self.grain, *still)
         steps = [self.settings.step] if self.settings.step and self.settings.method == "richardson" else []
         steps += numeric.steps_for(self.scale, own, quick=not careful)
         judged = judge(line, self.center, claim, steps, self.settings, careful)
-        if self.complex_steps and (self.finding.method == "complex" or (judged.verdict == UNDECIDED).any()):
+        if (judged.verdict == UNDECIDED).any() or (careful and (judged.verdict == WRONG).any()):
             judged = self.by_complex_steps(line, judged, claim, own)
         self.verdict[:, k], self.value[:, k], self.error[:, k] = judged
 
@@ -184,11 +186,11 @@ class Elements:
         """Where differences leave a question open, the answer of complex steps, if f takes them."""
         h = self.settings.step_for("complex", min(claim.scale, 1.0) if own == 0 else claim.scale)
         first, why = by_complex_step(line, h, continued=True)
-        if why:
-            self.complex_steps = False
+        if why or moves_outside(line, h, claim.scale):
             return judged
         second = by_complex_step(line, 1.3125 * h, continued=True)[0]
-        return judge_by_complex_steps(first, second, h, judged, claim, self.settings)
+        span = host.maximum(abs(self.center), self.grain / self.settings.eps)
+        return judge_by_complex_steps(first, second, h, span, judged, claim, self.settings)
 
     # ------------------------------------------------------------------ what it says
 

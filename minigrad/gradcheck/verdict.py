@@ -20,13 +20,21 @@ RIGHT, UNSEEN, KINK, EDGE, UNDECIDED, WRONG = range(6)
 
 class Derivative(NamedTuple):
     """What the tape says about a line: its derivative, how much that jitters by the tape's own rounding, the size of
-    the number that moves, and how finely outputs are rounded, where more coarsely than their size tells.
+    the number that moves, how finely outputs are rounded, where more coarsely than their size tells, which of them
+    stand still for sure, and whether complex steps say so.
     """
 
     analytic: Any
     slack: Any
     scale: float
     grain: Any
+    still: Any = True
+    seen: bool = True
+
+    def excuse(self, span: Any, settings: Settings) -> Any:
+        """The jitter, where it may excuse a difference: where it is small beside what the function does."""
+        most = settings.sight * host.maximum(span, abs(self.analytic) * self.scale)
+        return host.where(self.slack * self.scale <= most, self.slack, 0.0)
 
 
 class Judged(NamedTuple):
@@ -85,15 +93,21 @@ def _at(samples: Samples, claim: Derivative, span: Any, settings: Settings, last
     value, error, kink, _ = numeric.extrapolate(samples, eps)
     known = host.isfinite(error)
     off, size = abs(analytic - value), host.maximum(abs(analytic), abs(value))
-    margin = settings.atol + settings.rtol * size + 10 * claim.slack
-    sharp = 10 * error <= settings.atol + settings.sight * size + 100 * claim.slack
+    size = host.where(host.isfinite(analytic), size, 0.0)  # infinity allows nothing
+    slack = claim.excuse(span, settings)
+    margin = settings.atol + settings.rtol * size + 10 * slack
+    sharp = 10 * error <= settings.atol + settings.sight * size + 100 * slack
     # an output that is all rounding, such as a sum of softmax minus 1, may give a gradient that is all rounding
     noise = (abs(samples.center) <= 1e-12 * span) & (abs(analytic) * claim.scale <= 100 * eps * span)
-    zero = ((abs(analytic) <= 10 * claim.slack) | noise) & (abs(value) <= 10 * error)
+    zero = ((abs(analytic) <= 10 * slack) | noise) & (abs(value) <= 10 * error)
     still = 10 * error * claim.scale <= 1e-6 * span
     moved = samples.plus[0], samples.minus[0]
+    coarse = 4 * host.maximum(samples.grain, eps * abs(samples.center))
+    quiet = (abs(moved[0] - samples.center) <= coarse) & (abs(moved[1] - samples.center) <= coarse)
     constant = (analytic == 0) & (moved[0] == samples.center) & (moved[1] == samples.center)
     right = known & ~kink & (((off <= margin + 10 * error) & (sharp | (zero & still))) | constant)
+    noise &= abs(samples.center) <= 10 * samples.grain
+    right &= (analytic != 0) | claim.still | (sharp & (slack > 0)) | noise | (~quiet & (not claim.seen))
     verdict = host.where(right, RIGHT, UNDECIDED)
     largest = host.maximum(abs(samples.center), host.maximum(abs(moved[0]), abs(moved[1])))
     lost = (largest < FLOOR) | ((analytic != 0) & still & (abs(value) <= 10 * error) & ~kink)
@@ -108,6 +122,7 @@ def _at(samples: Samples, claim: Derivative, span: Any, settings: Settings, last
     both = host.isfinite(low) & host.isfinite(high)
     inside = (analytic >= low) & (analytic <= high)
     apart = known & both & ~inside & ~(off <= margin)
+    apart &= ~(off <= 10 * claim.slack)
     verdict = host.where(rest & apart, WRONG, verdict)
     clear = 10 * (left_error + above_error) <= 1e-2 * abs(above - left)
     verdict = host.where(rest & ~apart & kink & known & both & clear, KINK, verdict)
@@ -134,27 +149,36 @@ def _without_bounds(samples: Samples, claim: Derivative, settings: Settings, ver
         highs.append(host.where(grows & (slopes[-1] > 0), host.inf, host.where(exists, end + 10 * off, -host.inf)))
         finite.append(exists)
         steep.append(grows)
-    margin = settings.atol + settings.rtol * abs(analytic)
+    margin = settings.atol + settings.rtol * host.where(host.isfinite(analytic), abs(analytic), 0.0)
     inside = (analytic >= host.minimum(*lows) - margin) & (analytic <= host.maximum(*highs) + margin)
     edge = (verdict == UNDECIDED) & (finite[0] ^ finite[1])
     jump = (verdict == UNDECIDED) & finite[0] & finite[1] & (steep[0] | steep[1])
-    grown = host.where(finite[0], steep[0], steep[1])
-    verdict = host.where(edge, host.where(inside | grown, EDGE, WRONG), verdict)
+    grown = host.where(finite[0], steep[0], steep[1])  # the slope is infinite there, and no number is
+    infinite = host.where(host.fmax(*highs) == host.inf, analytic == host.inf, analytic == -host.inf)
+    inside = host.where(grown, infinite, inside)
+    told = host.where(inside, EDGE, host.where(grown & host.isfinite(analytic), UNDECIDED, WRONG))
+    verdict = host.where(edge, told, verdict)
     return host.where(jump & inside, KINK, verdict)
 
 
 def by_complex_steps(
-    first: Any, second: Any, h: float, judged: Judged, claim: Derivative, settings: Settings
+    first: Any, second: Any, h: float, span: Any, judged: Judged, claim: Derivative, settings: Settings
 ) -> Judged:
     """The verdicts again, where two complex steps, h and one like it, see what differences cannot: small parts beside
-    large ones. They are trusted to blame only where they agree with the difference, as far as that is known.
+    large ones, and what f rounds off. Where they give the tape's number, and it is not 0, it is right. They are
+    trusted to blame only where they agree with the difference, as far as that is known.
     """
     value, error = second, 4 * abs(first - second) + 16 * settings.eps * abs(second)
     off, size = abs(claim.analytic - value), host.maximum(abs(claim.analytic), abs(value))
-    allowed = settings.atol + settings.sight * size + 100 * claim.slack
+    slack = claim.excuse(span, settings)
     same = abs(value - judged.value) <= 10 * judged.error + settings.sight * abs(value)
-    told = (judged.verdict == UNDECIDED) & host.isfinite(value) & (10 * error <= allowed) & same
-    right = off <= settings.atol + settings.rtol * size + 10 * (error + claim.slack)
-    told &= right | (host.isfinite(judged.error) & (value != 0) & (abs(value) * h > FLOOR))
+    sharp = host.isfinite(off) & (10 * error <= settings.atol + settings.sight * size + 100 * slack)
+    margin = settings.atol + settings.rtol * size + 10 * error
+    undecided = sharp & (judged.verdict == UNDECIDED)
+    right = undecided & same & (off <= margin + 10 * slack)
+    right |= sharp & (judged.verdict >= UNDECIDED) & (value != 0) & (off <= margin)
+    seen = host.isfinite(judged.error) & (value != 0) & (abs(value) * h > FLOOR)
+    wrong = undecided & same & ~right & seen & ~(off <= 10 * claim.slack)
+    told = right | wrong
     verdict = host.where(told, host.where(right, RIGHT, WRONG), judged.verdict)
     return Judged(verdict, host.where(told, value, judged.value), host.where(told, error, judged.error))
