@@ -75,7 +75,8 @@ def _identity(subject: Subject, i: int, rtol: float | None, rng: Generator) -> F
     tolerance = rtol or (1e-12 if eps < 1e-10 else 1e-5)
     parts = host.clip(host.maximum(sizes, grain), numeric.FLOOR, 1 / numeric.FLOOR)
     u = random_signs(rng, image.shape) / parts
-    answers = [[g / k for g in pullback(k * u)] for k in (1.0, -64.0, *[1.0] * (pullback.repeats - 1))]
+    multiple = -1 / 64 if abs(u).max(initial=0.0) > 1e100 else -64.0  # must give that multiple, to the last digit
+    answers = [[g / k for g in pullback(k * u)] for k in (1.0, multiple, *[1.0] * (pullback.repeats - 1))]
     gradient = answers[0][i]
     contributions = to_host(v).reshape(-1).astype("float64") * gradient
     left, right = float((image * u).sum()), float(contributions.sum())

@@ -163,8 +163,9 @@ class Comparison:
         value, error, *_ = slope.estimate
         parts, shares = abs(u * value), abs(gradient * slope.moves[i])
         size = max(numeric.norm(parts), numeric.norm(shares))
-        small = (parts < 1e-4 * size / len(parts) ** 0.5) & (abs(value) * self.settings.rtol > error)
-        if small.sum() > 1 + 1e-3 * small.size:  # more than chance has it
+        small = parts < 1e-4 * size / len(parts) ** 0.5
+        if small.any() and (small & (abs(value) * self.settings.rtol > error)).sum() > 1 + 1e-3 * small.size:
+            # more than chance has it
             u = self.weights([slope])
             gradient = self.pullback(u)[i]
             if not self.agrees(slope, u, {i: gradient}):
@@ -195,14 +196,17 @@ class Comparison:
     def repeated(self, u: Any) -> list[Any]:
         """The gradients for weights u, which must be the same when asked for again, of other multiples of u too."""
         gradients = self.pullback(u)
+        large = abs(u).max(initial=0.0) > 1e100
         for k in range(self.pullback.repeats):
-            large = abs(u).max(initial=0.0) > 1e100
             factor = 1.0 if k % 2 else -1 / 64 if large else -64.0  # a power of two changes no digit
             for finding, g, again in zip(self.findings, gradients, self.pullback(factor * u), strict=True):
                 again = again / factor
                 if (g == again).all():
                     continue
-                off = host.where((g == again) | (host.isnan(g) & host.isnan(again)), 0.0, abs(again - g))
+                same = (g == again) | (host.isnan(g) & host.isnan(again))
+                if large:  # one of them may overflow
+                    same |= ~(host.isfinite(g) & host.isfinite(again))
+                off = host.where(same, 0.0, abs(again - g))
                 size = host.where(host.isfinite(g), abs(g), 0.0)
                 bound = self.settings.eps * (1e6 * size + 100 * size.max(initial=0.0))
                 if finding.status != "wrong" and not (off <= bound).all():

@@ -121,6 +121,8 @@ def central(line: Line, center: Any, h: float, eps: float) -> Estimate:
 
 def norm(x: Any) -> float:
     """The length of a vector."""
+    if 1e-250 < (square := float(x @ x)) < 1e250:
+        return square**0.5
     largest = float(abs(x).max(initial=0.0))
     if not 0 < largest < math.inf:
         return largest
