@@ -239,6 +239,11 @@ def filled_like(array: Array, value: float) -> Array:
     return array_module(array).full_like(array, value)
 
 
+def wide(array: Array) -> Array:
+    """The array, or one of float32 in the place of float16: for sums, and for steps smaller than its numbers hold."""
+    return array.astype("float32") if array.dtype.itemsize < 4 and array.dtype.kind == "f" else array
+
+
 def dtype_of(name: Any) -> Any:
     """The dtype object of a name such as ``"float32"``.
 

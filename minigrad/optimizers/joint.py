@@ -21,14 +21,14 @@ def _holders(arrays: list[Array]) -> list[int]:
 _ONE = _holders([object()])[0]  # the list alone
 
 
-_ACCESS = 16  # bytes that a kernel on a GPU reads at once, if they begin at a multiple of 16
+_ACCESS = 8  # a kernel on a GPU reads 16 bytes at once, if they begin at a multiple of 16: so many elements of float16
 
 
 def _gaps(sizes: Sequence[int], array: Array) -> list[int]:
     """How many elements of a row like ``array`` are left out behind each part, so that the next begins where kernels on
     a GPU may read several at once.
     """
-    unit = _ACCESS // array.dtype.itemsize if on_gpu(array) else 1
+    unit = _ACCESS if on_gpu(array) else 1  # for all dtypes: weights of float16 have state of float32
     return [-size % unit for size in sizes[:-1]] + [0]
 
 
@@ -134,14 +134,16 @@ class Joint:
             if variable.data is not view or variable.node is not None:  # the tape must know of each change
                 variable.take(view)
 
-    def project(self) -> None:
-        """Let the constraints of the variables bring them to where they belong."""
-        if all(variable.constraint is None for variable in self.variables):
+    def project(self, owners: Sequence[Variable]) -> None:
+        """Let the constraints of the owners, the variables themselves or those they belong to, bring them to where they
+        should be.
+        """
+        if all(owner.constraint is None for owner in owners):
             return
         array = self.writable()
-        for part, variable in zip(self.parts(array), self.variables, strict=True):
-            if variable.constraint is not None:
-                part[...] = variable.fitting(variable.constraint(Tensor._output(part, None)))
+        for part, variable, owner in zip(self.parts(array), self.variables, owners, strict=True):
+            if owner.constraint is not None:
+                part[...] = variable.fitting(owner.constraint(Tensor._output(part, None)))
         self.assign(array)
 
     def parts(self, array: Array) -> list[Array]:
