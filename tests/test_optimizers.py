@@ -227,7 +227,7 @@ def test_moving_averages() -> None:
     close(w, ONES)
 
 
-def test_constraints_come_after_the_average_and_to_updated_variables_alone() -> None:
+def test_constraints_come_before_the_average_and_to_updated_variables_alone() -> None:
     seen = []
 
     def spy(w: Tensor) -> Tensor:
@@ -239,10 +239,11 @@ def test_constraints_come_after_the_average_and_to_updated_variables_alone() -> 
     optimizer = SGD(1.0, use_ema=True)
     with pytest.warns(UserWarning, match=r"Gradients do not exist for variables \['other'\] when minimizing the loss"):
         optimizer.apply([ONES, None], [w, other])
-    close(optimizer._model_variables_moving_average[0], [[0.0, 1.0], [2.0, 3.0]])
+    for average in optimizer._model_variables_moving_average:
+        close(average, 7 * ONES)
     close(w, 7 * ONES)
     close(other, [[1.0, 2.0], [3.0, 4.0]])
-    assert len(seen) == 1
+    assert len(seen) == 3  # one weight and both averages
     assert not seen[0].requires_grad
 
 

@@ -80,7 +80,7 @@ def norm(arrays: Sequence[Array], axis: Any = None) -> Array:
         except FloatingPointError:
             pass
     if any(array.dtype.itemsize == 8 for array in arrays):
-        return _scaled_norm([array for array in arrays if array.size], axis, xp)
+        return _scaled_norm([array for array in arrays if array.size] or [xp.zeros((1,))], axis, xp)
     squares = (xp.multiply(a, a, dtype="float64") for a in arrays)
     return xp.sqrt(sum(square.sum(axis=axis, keepdims=kept) for square in squares))
 

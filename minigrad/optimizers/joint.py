@@ -138,7 +138,7 @@ class Joint:
         """Let the constraints of the owners, the variables themselves or those they belong to, bring them to where they
         should be.
         """
-        if all(owner.constraint is None for owner in owners):
+        if [owner.constraint for owner in owners].count(None) == len(owners):
             return
         array = self.writable()
         for part, variable, owner in zip(self.parts(array), self.variables, owners, strict=True):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from minigrad.backend import Array, array_module, asarray, capturing, describe, device_of, filled_like, wide
+from minigrad.backend import Array, HostArray, array_module, asarray, capturing, describe, device_of, filled_like, wide
 from minigrad.constraints import Constraint
 from minigrad.kernels import parallel
 from minigrad.kernels.norms import norm, scaled
-from minigrad.optimizers.arguments import patterns
+from minigrad.optimizers.decay import WeightDecay
 from minigrad.optimizers.formulas import lerp, shrink
 from minigrad.optimizers.in_place import check_changed
 from minigrad.optimizers.joint import Group, Joint, joined
-from minigrad.optimizers.state import Kept, OptimizerState, check_variables, listed
+from minigrad.optimizers.state import Kept, check_variables, listed
 from minigrad.replay import each_time, lifted
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
@@ -25,7 +24,7 @@ _LARGE, _PIECE = 1 << 19, 1 << 17  # elements from which on a step is made in pi
 _MICROSECONDS = 2e-3  # about what a step takes for an element
 
 
-class Optimizer(OptimizerState):
+class Optimizer(WeightDecay):
     """A rule that changes variables by their gradients.
 
     A subclass writes `update_step`. The parameters that this has after the learning rate are arrays which the
@@ -64,8 +63,6 @@ class Optimizer(OptimizerState):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._undecayed: frozenset[Variable] = frozenset()
-        self._undecayed_names: tuple[str, ...] = ()
         self._groups: list[Group] = []
         self._grouped: Any = None  # for which positions, devices and constraints
         self._can_refuse = False  # whether a step runs code that can raise halfway, not only minigrad's own
@@ -90,11 +87,12 @@ class Optimizer(OptimizerState):
         learning_rate = self.learning_rate
         groups = self._groups_of(variables)
         guarded = self._can_refuse and capturing.get() is None  # a capture puts back what it tried out
-        kept = Kept([*self._trainable_variables, *self._state] if guarded else ())
+        kept = Kept([*self._trainable_variables, *self._state]) if guarded else None
         try:
             self._apply(gradients, groups, learning_rate)
         except BaseException:
-            kept.put_back()
+            if kept is not None:
+                kept.put_back()
             raise
         each_time(self._count)
 
@@ -166,26 +164,6 @@ class Optimizer(OptimizerState):
         """The loss times `loss_scale_factor`: what to take gradients of, if there is such a factor."""
         return loss * self.loss_scale_factor if self.loss_scale_factor else loss
 
-    def exclude_from_weight_decay(
-        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
-    ) -> None:
-        """Spare these variables the weight decay, and those in whose name one of the patterns is found.
-
-        The name of a variable is that within its layer, such as "bias"; all variables of a layer are
-        ``var_list=layer.weights``. What is nobody's at the first update is named in a warning. A config does not hold
-        all this.
-
-        Raises:
-            ValueError: the optimizer is built; a string in the place of a list of patterns.
-            TypeError: something in ``var_list`` that is no Variable.
-        """
-        if self.built:
-            raise ValueError("`exclude_from_weight_decay()` can only be configured before the optimizer is built.")
-        undecayed = [] if var_list is None else listed("exclude_from_weight_decay", "var_list", var_list)
-        check_variables(undecayed)
-        self._undecayed_names = patterns("var_names", var_names)
-        self._undecayed = frozenset(undecayed)
-
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         """With `use_ema`, let the variables become their averages, as far as their constraints allow: the last act of
         training.
@@ -253,7 +231,7 @@ class Optimizer(OptimizerState):
         asked = (positions, self._devices, [variable.constraint for variable in variables])
         if self._grouped == asked:
             return self._groups
-        self._can_refuse = not self._ours or any([_can_refuse(variable) for variable in variables])
+        self._can_refuse = not self._ours or any(_can_refuse(variable) for variable in variables)
         if self._grouped is None:
             self._tell_of_nobody()
         members: dict[Any, list[int]] = {}
@@ -275,19 +253,6 @@ class Optimizer(OptimizerState):
         self._grouped = asked
         return self._groups
 
-    def _tell_of_nobody(self) -> None:
-        """Warn of exclusions from weight decay that spare no variable."""
-        names = [v.name for v in self._trainable_variables]
-        nobody: list[Any] = [p for p in self._undecayed_names if not any(re.search(p, name) for name in names)]
-        nobody += sorted(v.path for v in self._undecayed if v not in self._positions)
-        if nobody:
-            warnings.warn(
-                "exclude_from_weight_decay: each entry must be of some variable; patterns are searched in names within "
-                "a layer, and a whole layer is var_list=layer.weights. "
-                f"Received: {nobody}, where the names are {sorted(set(names))}",
-                stacklevel=4,
-            )
-
     def _accumulated(self, gradients: list[Array], groups: list[Group], n: int) -> list[Array]:
         """At every n-th call the means of n gradients; before that none, they are added up."""
         complete = (self._iterations.item() + 1) % n == 0
@@ -308,27 +273,6 @@ class Optimizer(OptimizerState):
         if self.clipvalue and self.clipvalue > 0:
             return [g.clip(-self.clipvalue, self.clipvalue) for g in gradients]
         return gradients
-
-    def _apply_weight_decay(self, variables: Iterable[Variable], learning_rate: float | None = None) -> None:
-        """Take from each variable that is not excluded, the bias too, its share."""
-        learning_rate = self.learning_rate if learning_rate is None else learning_rate
-        for variable in variables:
-            if self._decays(variable):
-                w = variable.writable()
-                self._decay(w, variable, learning_rate)
-                variable.assign(w)
-
-    def _decays(self, variable: Variable) -> bool:
-        excluded = any(re.search(name, variable.name) for name in self._undecayed_names)
-        return variable not in self._undecayed and not excluded
-
-    def _weight_decay_of(self, variable: Variable) -> float | None:
-        return self.weight_decay
-
-    def _decay(self, w: Array, variable: Variable, learning_rate: float) -> None:
-        decay = self._weight_decay_of(variable)
-        if decay:
-            w -= (decay * learning_rate) * w
 
     def _update(self, gradients: list[Array], groups: list[Group], learning_rate: float) -> None:
         """Weight decay and `update_step` for each group, with arrays that may be changed in place."""
@@ -355,7 +299,7 @@ class Optimizer(OptimizerState):
         self._step_in_pieces(gradient, w, learning_rate, slots)
         if learning_rate and bool((gradient != 0).any()):
             check_changed(f"{type(self).__name__}.update_step", self._suspects, before, arrays)
-            self._suspects = frozenset()
+            self._suspects = set()
 
     def _step_in_pieces(self, gradient: Array, w: Array, learning_rate: float, slots: dict[str, Array]) -> None:
         """`update_step`; on the CPU piece by piece where it can, so that what the formula makes stays in the cache."""
@@ -364,7 +308,8 @@ class Optimizer(OptimizerState):
             self.elementwise and w.size >= _LARGE and device_of(w) == "cpu"
             and all(array.flags.c_contiguous for array in (w, *slots.values()))
         ):
-            if self.update_step(gradient, w, learning_rate, **{**absent, **slots}) is not None:
+            rule: Callable[..., Any] = self.update_step
+            if rule(gradient, w, learning_rate, **{**absent, **slots}) is not None:
                 raise RuntimeError(
                     f"{type(self).__name__}.update_step: must change its arrays in place and return nothing. "
                     "Received: a value that was returned"
@@ -421,7 +366,8 @@ def _fitted(gradient: Any, variable: Variable) -> Array:
         raise TypeError(
             f"apply: the gradient of {variable.path!r} must be of real numbers. Received: gradient={describe(array)}"
         )
-    if device_of(array) != device_of(own):
+    on_host = type(array) is HostArray and type(own) is HostArray
+    if not on_host and device_of(array) != device_of(own):
         raise TypeError(
             f"apply: the gradient of {variable.path!r} must be on the device of the variable; move one with "
             f".to(device). Received: gradient on {device_of(array)!r}, variable on {variable.device!r}"

@@ -13,6 +13,7 @@ from minigrad.optimizers.arguments import OptimizerArguments, checked_rate, rate
 from minigrad.optimizers.in_place import rebound
 from minigrad.optimizers.schedules import LearningRateSchedule
 from minigrad.replay import host_number
+from minigrad.tape import Leaf
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
 
@@ -21,15 +22,15 @@ class Kept:
     """Variables as they are. While this holds their arrays, an update in place makes copies (`Variable.writable`)."""
 
     def __init__(self, variables: Iterable[Variable]) -> None:
-        self._before = [(v, v.data, None if v.node is None else v.node.birth) for v in variables]
+        self._before = [(v, v.data, getattr(v.node, "birth", None)) for v in variables]
 
     def put_back(self) -> None:
         """Let them be as they were, for tapes too."""
         for variable, data, birth in self._before:
             if variable.data is not data:
                 variable.data = data
-                if variable.node is not None:
-                    variable.node.birth = birth  # type: ignore[union-attr]  # a variable is a leaf
+                if isinstance(variable.node, Leaf) and birth is not None:
+                    variable.node.birth = birth
 
 
 class OptimizerState(OptimizerArguments):
@@ -107,7 +108,7 @@ class OptimizerState(OptimizerArguments):
         return self._iterations.item() // (self.gradient_accumulation_steps or 1)
 
     def _count(self) -> None:
-        self._iterations.assign(self._iterations.item() + 1)
+        self._iterations.hold(asarray(self._iterations.data + 1))
 
     @property
     def learning_rate(self) -> float:
@@ -246,14 +247,14 @@ class OptimizerState(OptimizerArguments):
 
     def _positions_of(self, variables: Iterable[Variable]) -> list[int]:
         """Where the variables stand among those that the optimizer was built with."""
-        for variable in variables:
-            if variable not in self._positions:
-                raise ValueError(
-                    f"Unknown variable: {variable.path}. This optimizer can only be called for the variables it was "
-                    "originally built with. When working with a new set of variables, you should recreate a new "
-                    "optimizer instance."
-                )
-        return [self._positions[variable] for variable in variables]
+        try:
+            return [self._positions[variable] for variable in variables]
+        except KeyError as error:
+            raise ValueError(
+                f"Unknown variable: {error.args[0].path}. This optimizer can only be called for the variables it was "
+                "originally built with. When working with a new set of variables, you should recreate a new "
+                "optimizer instance."
+            ) from None
 
     def _follow(self) -> None:
         """The state moves to where its variable has moved."""
@@ -277,6 +278,8 @@ def _same(first: dict[str, Array], second: dict[str, Array]) -> bool:
 
 def listed(who: str, name: str, value: Any) -> list[Any]:
     """A list of what must be a list, or another iterable; a Variable alone is none."""
+    if type(value) is list:  # as it is most often
+        return value[:]
     if isinstance(value, (Tensor, str)) or not isinstance(value, Iterable):
         raise TypeError(f"{who}: {name} must be a list, if need be of one. Received: {name}={value!r}")
     return list(value)
