@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minigrad import Tensor, constraints, grad, layers, optimizers
+from minigrad import Sequential, Tensor, constraints, grad, layers, optimizers, set_random_seed
 from minigrad.kernels import norms
 from minigrad.optimizers import SGD, Adam, AdamW, Ftrl, Lion, Muon, Optimizer, RMSprop, in_place, schedules
+from minigrad.saving import load_checkpoint, save_checkpoint
 from minigrad.variable import Variable
 from tests.standin import kernels_noted
 
@@ -166,6 +168,25 @@ def test_small_variables_of_float16_share_a_row() -> None:
             other.apply([g], [w])
     assert len(optimizer._groups) == 1
     assert values(*ws) == values(*alone)
+
+
+def test_a_checkpoint_from_when_the_state_was_float16_too(tmp_path: Path) -> None:
+    def trained(steps: int) -> Any:
+        set_random_seed(0)
+        model = Sequential([layers.InputLayer((3,)), layers.Dense(2, dtype="float16")])
+        optimizer = Adam(0.25)
+        for _ in range(steps):
+            optimizer.apply([np.full(w.shape, 0.5, "float16") for w in model.weights], model.weights)
+        return model, optimizer
+
+    model, optimizer = trained(2)
+    for state in optimizer._state:
+        state.data = state.data.astype("float16")
+    save_checkpoint(tmp_path / "old", model, optimizer)
+    other, again = trained(0)
+    load_checkpoint(tmp_path / "old", other, again)
+    assert {state.dtype for state in again._state} == {np.dtype("float32")}
+    assert values(*again.variables) == values(*optimizer.variables)
 
 
 # ---------------------------------------------------------------------- averages, sums and constraints
