@@ -55,6 +55,8 @@ def _share(name: str, value: Any) -> float:
 
 def _norm(who: str, w: Array, axis: Any) -> Array:
     """sqrt(sum w^2) over the axes, kept with length 1."""
+    if type(axis) is int and -w.ndim <= axis < w.ndim:  # as most often
+        return norm([w], axis)
     axes = tuple(index(a) for a in axis) if isinstance(axis, (list, tuple)) else (index(axis),)
     if len({a % w.ndim for a in axes if -w.ndim <= a < w.ndim}) < len(axes):
         raise ValueError(

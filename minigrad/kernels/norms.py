@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.backend import Array, HostArray, array_module, wide
+from minigrad.backend import Array, HostArray, array_module, array_types, wide
 
 
 def with_square(array: Array) -> tuple[Array, Array]:
@@ -17,8 +17,8 @@ def with_square(array: Array) -> tuple[Array, Array]:
 
     >>> import numpy
     >>> numbers, squares = with_square(numpy.array([3.0, -1e30], "float32"))
-    >>> squares.tolist()[0], bool(numpy.isfinite(squares).all()), f"{numbers[1]:.2g}"
-    (9.0, True, '-1.8e+19')
+    >>> f"{numbers[1]:.2g}", f"{squares[1]:.2g}"
+    ('-1.8e+19', '3.4e+38')
     """
     xp = array_module(array)
     if type(array) is HostArray:
@@ -68,15 +68,15 @@ def norm(arrays: Sequence[Array], axis: Any = None) -> Array:
     axes, which are kept. It may be of a wider dtype.
 
     >>> import numpy
-    >>> norm([numpy.array([3e30, 4e30], "float32")]).item(), norm([numpy.float16([300, 400])]).item()
-    (5.000000025052971e+30, 500.0)
+    >>> f"{norm([numpy.array([3e30, 4e30], 'float32')]):.4g}", norm([numpy.float16([300, 400])]).item()
+    ('5e+30', 500.0)
     """
-    xp, arrays = array_module(*arrays), [wide(array) for array in arrays]
-    kept = axis is not None
-    if all(type(array) is HostArray for array in arrays):
+    xp, arrays, kept = array_module(*arrays), [wide(array) for array in arrays], axis is not None
+    if xp is array_types[HostArray]:
         try:
             with xp.errstate(over="raise"):
-                return xp.sqrt(sum((a * a).sum(axis=axis, keepdims=kept) for a in arrays))
+                first, *others = [(a * a).sum(axis=axis, keepdims=kept) for a in arrays]
+                return xp.sqrt(sum(others, first) if others else first)
         except FloatingPointError:
             pass
     if any(array.dtype.itemsize == 8 for array in arrays):

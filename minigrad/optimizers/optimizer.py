@@ -212,11 +212,11 @@ class Optimizer(WeightDecay):
                 f"Received: {len(grads)} gradients, {len(variables)} variables"
             )
         check_variables(variables)
-        if self.built:
-            self._positions_of(variables)
         pairs = [(_fitted(g, v), v) for g, v in zip(grads, variables, strict=True) if g is not None]
         if not pairs:
             raise ValueError("No gradients provided for any variable.")
+        if self.built:
+            self._positions_of(variables)
         if missing := [v.path for g, v in zip(grads, variables, strict=True) if g is None]:
             warnings.warn(f"Gradients do not exist for variables {missing} when minimizing the loss.", stacklevel=3)
         self.build(variables)
@@ -237,6 +237,7 @@ class Optimizer(WeightDecay):
         members: dict[Any, list[int]] = {}
         for i, variable in enumerate(variables):
             small = variable.size <= (_SMALL if variable.device == "cpu" else _SMALL_ON_GPU)
+            small &= variable.dtype.itemsize > 2  # the state of float16 is float32: on a GPU with other gaps
             alone = None if self.elementwise and small else i
             key = (alone, variable.dtype, variable.device, self._decays(variable))
             members.setdefault(key, []).append(i)
@@ -355,7 +356,12 @@ def _share(count: int, momentum: float) -> float:
 
 def _fitted(gradient: Any, variable: Variable) -> Array:
     """The array of a gradient, in the dtype of its variable, or float32 for float16."""
-    own, dtype = variable.data, variable.data.dtype
+    own = variable.data
+    dtype = own.dtype
+    if type(gradient) is Tensor:
+        array = gradient.data
+        if array.dtype is dtype and array.shape == own.shape and type(array) is HostArray is type(own):
+            return array if dtype.itemsize > 2 else array.astype("float32")
     array = gradient.data if isinstance(gradient, Tensor) else asarray(gradient, like=own)
     if array.shape != own.shape:
         raise ValueError(

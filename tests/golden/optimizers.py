@@ -7,9 +7,6 @@ CPU; the archive records it). float64 is Keras's with floatx set to it and jax_e
 
 The archive holds:
 
-Where Keras breaks what it says of averages, the numbers are those of its own parts in the right order (`Averages`): an
-average moves once an update, towards weights that their constraints have projected, and is projected itself.
-
 * ``cases``: a JSON list. Each entry gives ``optimizer``, the class; ``config``, the constructor's arguments;
   ``excluded``, name patterns that weight decay spares; ``missing``, the steps (from 1) at which the bias has no
   gradient; ``constraints``, those of the weights; ``state``, the names of the optimizer's variables at the end.
@@ -66,13 +63,6 @@ OPTIONS: dict[str, dict[str, Any]] = {  # of every optimizer
     "schedule": {"config": {"learning_rate": SCHEDULE}},
     "missing": {"config": {"use_ema": True}, "missing": [2, 5, 6], "constraints": {"dense/bias": "UnitNorm"}},
     "constrained": {"constraints": {"dense/kernel": "UnitNorm", "conv/kernel": "MinMaxNorm"}},
-    "averaged_sums": {"config": {"use_ema": True, "ema_momentum": 0.7, "gradient_accumulation_steps": 3}},
-    "averaged_units": {
-        "config": {"use_ema": True, "ema_momentum": 0.6, "ema_overwrite_frequency": 2},
-        "constraints": {"dense/kernel": "UnitNorm", "conv/kernel": "MaxNorm", "embedding/table": "NonNeg"},
-    },
-    "scaled_decay": {"config": {"weight_decay": 0.2, "global_clipnorm": 1.5, "loss_scale_factor": 4.0}},
-    "clipped_sums": {"config": {"gradient_accumulation_steps": 2, "clipvalue": 0.4}},
 }
 
 OWN: dict[str, list[dict[str, Any]]] = {  # of one optimizer
@@ -123,38 +113,6 @@ def flat(arrays: Any) -> np.ndarray:
     return np.concatenate([np.ravel(keras.ops.convert_to_numpy(array)) for array in arrays])
 
 
-class Averages:
-    """Averages of weights that keep their constraints, beside a Keras optimizer that leaves the weights alone."""
-
-    def __init__(self, config: dict[str, Any], weights: list[Any]) -> None:
-        self.momentum = config.get("ema_momentum", 0.99)
-        self.frequency = config.get("ema_overwrite_frequency")
-        self.calls = config.get("gradient_accumulation_steps", 1)
-        self.weights = weights
-        self.values: list[np.ndarray] = []
-
-    def move(self, call: int, before: list[np.ndarray], optimizer: Any) -> None:
-        """After a call of apply, with the weights as they were before."""
-        update, rest = divmod(call, self.calls)
-        if rest:
-            for weight, value in zip(self.weights, before, strict=True):
-                weight.assign(value)  # Keras projects them at every call
-        else:
-            now = [keras.ops.convert_to_numpy(weight) for weight in self.weights]
-            moved = now if update == 1 else [
-                self.momentum * a + (1 - self.momentum) * w for a, w in zip(self.values, now, strict=True)
-            ]
-            self.values = [
-                a if w.constraint is None else keras.ops.convert_to_numpy(w.constraint(keras.ops.convert_to_tensor(a)))
-                for a, w in zip(moved, self.weights, strict=True)
-            ]
-            if self.frequency and update % self.frequency == 0:
-                for weight, value in zip(self.weights, self.values, strict=True):
-                    weight.assign(value)
-        for i, own in enumerate(optimizer._model_variables_moving_average):
-            own.assign(self.values[i] if self.values else np.zeros(own.shape))
-
-
 def run(case: dict[str, Any], start: np.ndarray, gradients: np.ndarray, dtype: str) -> tuple[np.ndarray, Any]:
     """The weights after the recorded steps, and the optimizer."""
     keras.config.set_floatx(dtype)
@@ -165,11 +123,7 @@ def run(case: dict[str, Any], start: np.ndarray, gradients: np.ndarray, dtype: s
         if path in case["constraints"]:
             weight.constraint = keras.constraints.get(case["constraints"][path])
         weights.append(weight)
-    config = dict(case["config"])
-    averages = Averages(config, weights) if "use_ema" in config else None
-    if averages is not None:
-        config["ema_overwrite_frequency"] = None
-    optimizer = getattr(keras.optimizers, case["optimizer"]).from_config(config)
+    optimizer = getattr(keras.optimizers, case["optimizer"]).from_config(dict(case["config"]))
     if case["excluded"]:
         optimizer.exclude_from_weight_decay(var_names=case["excluded"])
     recorded = []
@@ -177,10 +131,7 @@ def run(case: dict[str, Any], start: np.ndarray, gradients: np.ndarray, dtype: s
         parts = [keras.ops.convert_to_tensor(part, dtype) for part in split(gradients[step - 1])]
         if step in case["missing"]:
             parts[list(WEIGHTS).index("dense/bias")] = None
-        before = [keras.ops.convert_to_numpy(weight) for weight in weights]
         optimizer.apply(parts, weights)
-        if averages is not None:
-            averages.move(step, before, optimizer)
         if step in RECORDED:
             recorded.append(flat(weights))
     return np.stack(recorded), optimizer
