@@ -237,7 +237,6 @@ class Optimizer(WeightDecay):
         members: dict[Any, list[int]] = {}
         for i, variable in enumerate(variables):
             small = variable.size <= (_SMALL if variable.device == "cpu" else _SMALL_ON_GPU)
-            small &= variable.dtype.itemsize > 2  # the state of float16 is float32: on a GPU with other gaps
             alone = None if self.elementwise and small else i
             key = (alone, variable.dtype, variable.device, self._decays(variable))
             members.setdefault(key, []).append(i)
@@ -332,6 +331,7 @@ class Optimizer(WeightDecay):
             array = group.averages.writable()
             lerp(array, group.weights.data(), weight)
             group.averages.assign(array)
+            del array  # held here, it would be copied
             group.averages.project(group.weights.variables)
         if self.ema_overwrite_frequency and (self.iterations + 1) % self.ema_overwrite_frequency == 0:
             self.finalize_variable_values(self._trainable_variables)
