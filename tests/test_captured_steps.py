@@ -438,7 +438,8 @@ def test_parts_of_a_row_begin_where_kernels_read_sixteen_bytes(dtype: str) -> No
             optimizer.apply([Tensor(pull, device=device) for pull in pulls], ws)
         results.append([w.numpy() for w in ws])
     assert [w.data.data.ptr % 16 for w in ws] == [0] * len(ws)
-    assert ws[1].data.base is ws[0].data.base is not None
+    if dtype != "float16":  # whose state is float32: each takes its step alone
+        assert ws[1].data.base is ws[0].data.base is not None
     for a, b in zip(*results, strict=True):  # the norms are computed in two ways
         np.testing.assert_allclose(a, b, rtol=4 * float(np.finfo(dtype).eps))
 

@@ -21,14 +21,14 @@ def _holders(arrays: list[Array]) -> list[int]:
 _ONE = _holders([object()])[0]  # the list alone
 
 
-_ACCESS = 8  # a kernel on a GPU reads 16 bytes at once, if they begin at a multiple of 16: so many elements of float16
+_ACCESS = 16  # bytes that a kernel on a GPU reads at once, if they begin at a multiple of 16
 
 
 def _gaps(sizes: Sequence[int], array: Array) -> list[int]:
     """How many elements of a row like ``array`` are left out behind each part, so that the next begins where kernels on
     a GPU may read several at once.
     """
-    unit = _ACCESS if on_gpu(array) else 1  # for all dtypes: weights of float16 have state of float32
+    unit = _ACCESS // array.dtype.itemsize if on_gpu(array) else 1
     return [-size % unit for size in sizes[:-1]] + [0]
 
 

@@ -237,6 +237,7 @@ class Optimizer(WeightDecay):
         members: dict[Any, list[int]] = {}
         for i, variable in enumerate(variables):
             small = variable.size <= (_SMALL if variable.device == "cpu" else _SMALL_ON_GPU)
+            small &= variable.dtype.itemsize > 2  # the state of float16 is float32: on a GPU with other gaps
             alone = None if self.elementwise and small else i
             key = (alone, variable.dtype, variable.device, self._decays(variable))
             members.setdefault(key, []).append(i)
