@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import array_module, tf32
 from tests.benchmarks.workloads import Workload
 
 Step = Callable[[], Any]
@@ -25,6 +24,7 @@ Candidates = dict[str, tuple[Step, Callable[[Any], list[np.ndarray]]]]
 def minigrad(workload: Workload, arrays: dict[str, Any], device: str) -> Candidates:
     """minigrad's layer, in both data formats."""
     from minigrad import Tensor
+    from minigrad.backend import array_module
     from minigrad.layers import SeparableConv1D
 
     candidates: Candidates = {}
@@ -64,6 +64,8 @@ def torch(workload: Workload, arrays: dict[str, Any], device: str, compiled: boo
     """PyTorch, eager or compiled: channels first as conv1d, the pointwise step as linear, channels last as conv2d."""
     import torch
     import torch.nn.functional as F  # noqa: N812
+
+    from minigrad.backend import array_module, tf32
 
     torch.backends.cuda.matmul.allow_tf32 = tf32()
     torch.backends.cudnn.allow_tf32 = tf32()
