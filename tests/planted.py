@@ -67,24 +67,36 @@ class Planted(NamedTuple):
 
 
 @contextmanager
-def planted(error: Planted) -> Iterator[None]:
-    """The wrong rule in place of the right one."""
-    where = Op.registry[error.op]
-    name = where.arguments[min(error.argument, error.last)]
-    rules, asks, plans, right = where.rules, where.asks, where._plans, where.rules[name]
+def wrong_rule(op: str, argument: str, change: Callable[[Rule], Rule]) -> Iterator[None]:
+    """The rule of an op for one argument, changed for a while."""
+    where = Op.registry[op]
+    rules, asks, plans, right = where.rules, where.asks, where._plans, where.rules[argument]
     assert right is not None
-    if error.change is None:
-        first, second = where.arguments[:2]
-        where.rules = {**rules, first: rules[second], second: rules[first]}
-    else:
-        wrong = error.change(right)
-        where.rules = {**rules, name: wrong}
-        where.asks = {**asks, wrong: getattr(wrong, "asks", asks[right])}
+    wrong = change(right)
+    where.rules = {**rules, argument: wrong}
+    where.asks = {**asks, wrong: getattr(wrong, "asks", asks[right])}
     where._plans = {}
     try:
         yield
     finally:
         where.rules, where.asks, where._plans = rules, asks, plans
+
+
+@contextmanager
+def planted(error: Planted) -> Iterator[None]:
+    """The wrong rule in place of the right one."""
+    where = Op.registry[error.op]
+    if error.change is not None:
+        with wrong_rule(error.op, where.arguments[min(error.argument, error.last)], error.change):
+            yield
+        return
+    first, second = where.arguments[:2]
+    rules, where.rules, where._plans = where.rules, {**where.rules}, {}
+    where.rules |= {first: rules[second], second: rules[first]}
+    try:
+        yield
+    finally:
+        where.rules, where._plans = rules, {}
 
 
 # ---------------------------------------------------------------------- changes to a rule

@@ -25,7 +25,7 @@ from minigrad.gradcheck import (
     compare_devices,
 )
 from minigrad.gradcheck import __main__ as command
-from minigrad.gradcheck.numeric import METHODS, central, complex_step, richardson, search, step_for
+from minigrad.gradcheck.numeric import METHODS, central, complex_step, richardson, search, step_for, steps_for
 
 rng = np.random.default_rng(8)
 A, B = rng.normal(size=(3, 4)), rng.normal(size=(4,))
@@ -82,7 +82,7 @@ def test_how_exact_the_methods_are(scale: float) -> None:
         estimate = richardson(line, line(0.0), step_for("richardson", scale, eps), eps)
         assert off(estimate.value) <= 1e-10
         assert (abs(estimate.value - expected) <= 10 * estimate.error + 1e-14 * abs(expected).max()).all()
-        assert off(search(line, line(0.0), step_for("richardson", scale, eps), eps, 1e-8).value) <= 1e-10
+        assert off(search(line, line(0.0), steps_for(scale), eps, 1e-8).value) <= 1e-10
         assert off(central(line, line(0.0), step_for("central", scale, eps), eps).value) <= 1e-8
 
 
@@ -355,8 +355,7 @@ def test_ratios_of_zeros() -> None:
         (lambda x: x.max(), [1.0, 3.0, 3.0], "(1,), (2,)"),
         (lambda x: x.max(), [2.0, 2.0, 2.0, 2.0, 2.0], "(0,), (1,), (2,) and 2 more"),
         (lambda x: ops.maximum(x, 1.0).sum(), [1.0, 5.0], "(0,)"),
-        (ops.relu, [1e-9, 1.0], "(0,)"),  # not at the kink, but too near to tell
-        (lambda x: (x - 2.0).abs().sqrt(), [2.0, 5.0], "(0,)"),
+        (lambda x: ops.where(x > 2.0, x, 3.0), [2.0, 5.0], "(0,)"),  # a jump, beside which f stands still
     ],
 )
 def test_kinks_are_told_and_are_no_errors(f: Any, x: list[float], places: str, method: str) -> None:
@@ -379,7 +378,7 @@ def test_a_kink_hides_no_error_elsewhere(made: Any) -> None:
 
 
 def test_a_kink_close_by_is_stepped_over() -> None:
-    for distance in (1e-1, 1e-3, 1e-5):
+    for distance in (1e-1, 1e-3, 1e-5, 1e-9):
         report = gradcheck(ops.relu, [np.array([distance, -distance, 1.0])], method="richardson")
         assert {f.status for f in report.findings} == {"ok"}, distance
 
@@ -393,9 +392,10 @@ def test_a_kink_within_f() -> None:
 
 
 def test_the_edge_of_the_domain() -> None:
-    report = gradcheck(lambda x: x.sqrt() * x, [np.array([0.0, 4.0])])
+    report = gradcheck(ops.sqrt, [0.0])  # infinity is what the slope goes to
     assert report.findings[0].status == "edge"
-    assert "at (0,) no numeric derivative exists" in report.findings[0].notes[0]
+    assert "at () no numeric derivative exists" in report.findings[0].notes[0]
+    assert refused(lambda x: x.sqrt() * x, [np.array([0.0, 4.0])]).wrong[0].pattern == "nan"
 
 
 @pytest.mark.parametrize("f", [lambda x: x.abs() * x, lambda x: ops.sign(x) * x * x])
@@ -443,8 +443,9 @@ def changing(x: Tensor) -> Tensor:
         (changing, [A], ValueError, "f must not change its inputs. Received: f changed x"),
         (lambda x: x.log(), [-abs(A)], ValueError, r"f must be finite at the point. Received: nan at \(0, 0\) of the"),
         (lambda x: 1 / x, [np.array([1.0, 0.0])], ValueError, r"finite at the point. Received: inf at \(1,\)"),
-        (lambda x: x, [A.astype("float16")], TypeError, r"inputs must be float32 or float64.*x=float16\(3, 4\)"),
-        (lambda x: x, [A + 0j], TypeError, r"inputs must be float32 or float64.*x=complex128\(3, 4\)"),
+        (lambda x: x, [A.astype("float16")], TypeError, r"three digits of float16.*x=float16\(3, 4\)"),
+        (lambda x: x, [A + 0j], TypeError, r"inputs must be real.*two inputs.*x=complex128\(3, 4\)"),
+        (lambda x: x.detach().astype("complex128"), [A], TypeError, "must return real.*the output of complex"),
         (lambda x: x, [np.arange(3)], TypeError, "one input at least must be floating"),
     ],
 )

@@ -4,9 +4,9 @@ from minigrad.gradcheck.adjoint import adjointcheck
 from minigrad.gradcheck.check import gradcheck
 from minigrad.gradcheck.devices import compare_devices
 from minigrad.gradcheck.layer import check_layer
-from minigrad.gradcheck.report import Culprit, Finding, GradcheckError, GradcheckReport
+from minigrad.gradcheck.report import Culprit, Finding, GradcheckError, GradcheckReport, UndecidedError
 
 __all__ = [
-    "Culprit", "Finding", "GradcheckError", "GradcheckReport", "adjointcheck", "check_layer", "compare_devices",
-    "gradcheck",
+    "Culprit", "Finding", "GradcheckError", "GradcheckReport", "UndecidedError", "adjointcheck", "check_layer",
+    "compare_devices", "gradcheck",
 ]

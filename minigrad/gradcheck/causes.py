@@ -20,7 +20,7 @@ SLACK = 1e-6  # relative to the largest element
 
 def guess(
     analytic: Any, expected: Any, out_shape: tuple[int, ...], in_shape: tuple[int, ...], others: Others,
-    arrays: dict[str, Array],
+    arrays: dict[str, Array], bad: Any,
 ) -> Guess:
     """The pattern, as one word and as a sentence; two empty strings when none is clear.
 
@@ -29,6 +29,7 @@ def guess(
         out_shape, in_shape: what M and N stand for.
         others: the Jacobians of other inputs of the same size by name: the analytic one, and how to get the other.
         arrays: values that a factor may come from, by name.
+        bad: which elements are wrong.
     """
     if not host.isfinite(analytic).all():
         return "nan", "it holds NaN or infinity, and minigrad.detect_anomaly() tells which op makes them first"
@@ -36,18 +37,25 @@ def guess(
         return "zero", "the gradient is zero everywhere"
     if not expected.any():
         return "not zero", "the gradient should be zero everywhere"
+    unit = abs(expected).max()  # so that no square overflows
+    analytic, expected = analytic / unit, expected / unit
+    if _same(analytic, expected, expected):  # no pattern shows that the eye could see
+        return _few(bad) or ("", "")
     if found := _factor(analytic, expected, in_shape, out_shape):
         return found
     for label, (other, other_expected) in others.items():
-        exchanged = _same(expected, other, expected) and _same(analytic, other_expected(), expected)
+        other = other / unit
+        exchanged = _same(expected, other, expected) and _same(analytic, other_expected() / unit, expected)
         if exchanged or _same(analytic, other, expected):
             return "swapped", f"it is what belongs to {label}: are the arguments swapped?"
     wrong, right = analytic.reshape(*out_shape, *in_shape), expected.reshape(*out_shape, *in_shape)
     count = len(out_shape)
-    for pattern in (_permuted, _shifted, _reversed, _not_transposed, _partly_zero, _partly_not_zero):
+    for pattern in (_permuted, _shifted, _reversed, _not_transposed, _not_flipped, _partly_zero, _partly_not_zero):
         if found := pattern(wrong, right, count):
             return found
-    return _scaled(analytic, expected, out_shape, in_shape, arrays) or _axes(wrong, right, count) or ("", "")
+    return (
+        _scaled(analytic, expected, out_shape, in_shape, arrays) or _few(bad) or _axes(wrong, right, count) or ("", "")
+    )
 
 
 def _same(a: Any, b: Any, reference: Any) -> bool:
@@ -57,15 +65,16 @@ def _same(a: Any, b: Any, reference: Any) -> bool:
 
 def _factor(wrong: Any, right: Any, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Guess | None:
     """One constant ratio."""
-    ratio = float((wrong * right).sum() / (right * right).sum())
-    if not _same(wrong, ratio * right, right * max(abs(ratio), 1e-3)):
+    unit = max(abs(wrong).max(), abs(right).max())  # so that no square overflows
+    ratio = float((wrong / unit * right).sum() / (right / unit * right).sum())
+    if abs(ratio - 1) < 1e-5 or not _same(wrong, ratio * right, right * max(abs(ratio), 1e-3)):
         return None
     if abs(ratio + 1) < 1e-5:
         return "sign", "the sign is wrong"
     text = f"every element is {ratio:.6g} times what it should be"
     for name, shape in (("the input", in_shape), ("the output", out_shape)):
         for axis, length in enumerate(shape):
-            if length > 1 and min(abs(ratio - length), abs(1 / ratio - length)) < 1e-5:
+            if length > 1 and min(abs(ratio - length), abs(ratio * length - 1)) < 1e-5:
                 return "factor", f"{text}; axis {axis} of {name} is {length} long: is a mean taken for a sum, or back?"
     return "factor", text
 
@@ -130,6 +139,22 @@ def _not_transposed(wrong: Any, right: Any, count: int) -> Guess | None:
     return None
 
 
+def _not_flipped(wrong: Any, right: Any, count: int) -> Guess | None:
+    """Backwards along an axis of the output and one of the input at once: a kernel's taps, whatever its padding."""
+    for o, i in itertools.product(range(count), range(count, right.ndim)):
+        length = right.shape[i]
+        if right.shape[o] < 2 or length < 2:
+            continue
+        flipped = host.flip(right, (o, i))
+        for by in sorted(range(-length // 2, length // 2 + 1), key=abs):
+            here = _cut(wrong, i, max(-by, 0), length - max(by, 0))
+            there = _cut(flipped, i, max(by, 0), length - max(-by, 0))
+            if _same(here, there, right) and 2 * abs(there).sum() > abs(right).sum():
+                text = f"axis {o} of the output and axis {i - count} of the input run backwards together"
+                return "transposed", f"{text}: is a kernel not flipped?"
+    return None
+
+
 def _partly_zero(wrong: Any, right: Any, count: int) -> Guess | None:
     """Right wherever it is not zero."""
     tiny = SLACK * abs(right).max()
@@ -177,6 +202,14 @@ def _scaled(
             if (abs(ratio * values - 1)[known] <= SLACK * max(1.0, abs(values).max())).all():
                 return "argument", f"the factor {label} is missing"
     return None
+
+
+def _few(bad: Any) -> Guess | None:
+    """Only few elements of the input."""
+    count, size = int(bad.any(0).sum()), bad.shape[1]
+    if 8 * count > size:
+        return None
+    return "few", f"only {count} of the {size} elements that were compared {'is' if count == 1 else 'are'} wrong"
 
 
 def _axes(wrong: Any, right: Any, count: int) -> Guess | None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minigrad.anomaly import users_line
-from minigrad.backend import Generator, is_array, is_inexact, module_for, to_host
+from minigrad.backend import Generator, is_array, is_inexact, module_for
 from minigrad.functional import leaf
-from minigrad.gradcheck.compare import compare
-from minigrad.gradcheck.explain import Settings
+from minigrad.gradcheck.comparison import Comparison
+from minigrad.gradcheck.numeric import Settings
 from minigrad.gradcheck.report import Culprit, Finding
 from minigrad.gradcheck.subject import Gradients, Pullback, Subject
 from minigrad.ops.op import Op, watching
@@ -28,6 +28,7 @@ class Call(NamedTuple):
     active: list[int]
     attributes: dict[str, Any]
     line: str
+    stopped: list[str]  # arguments in which the op has no derivative
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -62,6 +63,14 @@ class Call(NamedTuple):
         return [names[i] for i in self.active]
 
 
+class Located(NamedTuple):
+    """The ops whose own rules are wrong, those that stand at a kink, and in words those that have no derivative."""
+
+    culprits: list[Culprit]
+    kinks: list[Culprit]
+    stopped: list[str]
+
+
 def calls(run: Callable[[], Any]) -> list[Call]:
     """The calls of ops with gradients to keep, while ``run`` runs, each kind once."""
     found: dict[Any, Call] = {}
@@ -70,65 +79,55 @@ def calls(run: Callable[[], Any]) -> list[Call]:
         active = [i for i, x in enumerate(inputs) if isinstance(x, Value) and x.node is not None]
         if active and op.rules and len(found) < MOST:
             arrays = [x.data if isinstance(x, Value) else x for x in inputs]
-            call = Call(op, arrays, [i for i in active if op.rule_of(i) is not None], attributes, str(users_line()))
+            kept = [i for i in active if op.rule_of(i) is not None]
+            stopped = [op.arguments[min(i, len(op.arguments) - 1)] for i in active if i not in kept]
+            call = Call(op, arrays, kept, attributes, str(users_line()), stopped)
             found.setdefault(call.key, call)
         return op(*inputs, **attributes)
 
     with watching(watcher):
         run()
-    return [call for call in found.values() if call.active]
-
-
-def largest_value(run: Callable[[], Any]) -> float:
-    """The largest finite number that any op returns while ``run`` runs."""
-    largest = 0.0
-
-    def watcher(op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
-        nonlocal largest
-        y = op(*inputs, **attributes)
-        if y.dtype.kind == "f" and y.size and isinstance(y, Value):
-            sizes = abs(to_host(y.data))
-            largest = max(largest, float(sizes[host.isfinite(sizes)].max(initial=0.0)))
-        return y
-
-    with watching(watcher):
-        run()
-    return largest
+    return list(found.values())
 
 
 def locate(
     subject: Subject, order: int, wrong: list[Finding], settings: Settings, rng: Generator
-) -> tuple[list[Culprit], list[Culprit]]:
-    """The ops whose own rules are wrong, at their first order if any is, else at their second; and those at a kink."""
+) -> Located:
+    """The ops to blame, at their first order if any is wrong there, else at their second."""
     settings = settings._replace(method="central", step=None, full=False)
     leaves = [leaf(x) for x in subject.arrays]
-    forward = calls(lambda: subject.outputs(leaves, create_graph=False))
+    called = calls(lambda: subject.outputs(leaves, create_graph=False))
+    forward = [call for call in called if call.active]
     if order == 1 and len(forward) == 1 and forward[0].all_active:  # there is no other suspect
         call = forward[0]
         given = {id(call.inputs[i]): label for i, label in zip(call.active, call.labels, strict=True)}
         arguments = {label: given.get(id(x.data)) for label, x in zip(subject.labels, leaves, strict=True)}
-        return [Culprit(call.op.name, arguments[f.label] or call.labels[0], call.line, f) for f in wrong], []
+        blamed = [Culprit(call.op.name, arguments[f.label] or call.labels[0], call.line, f) for f in wrong]
+        return Located(blamed, [], [])
     run = forward
     if order == 2:
         run = forward + calls(lambda: Pullback(Gradients(subject, Pullback(subject).outputs, rng)))
+        run = [call for call in run if call.active]
     found = [culprit for call in run for culprit in _check(call, 1, settings, rng)]
     if order == 2 and not any(c.finding.status == "wrong" for c in found):
         found += [culprit for call in forward for culprit in _check(call, 2, settings, rng)]
     found = list({(c.op, c.argument): c for c in reversed(found)}.values())[::-1]
-    return [c for c in found if c.finding.status == "wrong"], [c for c in found if c.finding.status == "kink"]
+    of: Callable[[str], list[Culprit]] = lambda status: [c for c in found if c.finding.status == status]
+    stopped = [f"op {call.op.name} has no derivative by {name!r}" for call in called for name in call.stopped]
+    return Located(of("wrong"), of("kink"), stopped)
 
 
 def _check(call: Call, order: int, settings: Settings, rng: Generator) -> list[Culprit]:
     """What is wrong with one op, or at a kink; where it cannot be checked, as next to a pole, it is not to blame."""
-    subject = call.subject()
     try:
+        subject = call.subject()
+        checked: Subject | Gradients = subject
         pullback = subject.run()
         if order == 2:
-            gradients = Gradients(subject, pullback.outputs, rng)
-            findings = compare(gradients, Pullback(gradients), 2, settings, rng)
-        else:
-            findings = compare(subject, pullback, 1, settings, rng)
-    except (ValueError, TypeError):
+            checked = Gradients(subject, pullback.outputs, rng)
+            pullback = Pullback(checked)
+        findings = Comparison(checked, pullback, order, settings, rng).run()
+    except (ValueError, TypeError, RuntimeError):
         return []
     found = [f for f in findings if f.status in ("wrong", "kink")]
     return [Culprit(call.op.name, _argument(f, subject), call.line, f) for f in found]

@@ -27,7 +27,7 @@ class Finding:
     order: int
     method: str
     step: float
-    status: str = "ok"  # "kink" or "edge" where the derivative does not exist, "wrong"
+    status: str = "ok"  # "kink" or "edge" where the derivative does not exist, "undecided", "wrong"
     compared: str = ""
     absolute: float = 0.0
     relative: float = 0.0
@@ -55,13 +55,13 @@ class Finding:
         return f"the gradient of {self.label}" if self.order == 1 else f"the second derivative by {self.label}"
 
     def sentence(self) -> str:
-        """A wrong gradient in one line: input, index, analytic, numeric, ratio, and the cause if it shows."""
+        """A wrong or undecided gradient in a line: input, index, both values, their ratio, the cause if it shows."""
         at = "" if self.index is None else f" at index {self.index}"
         out = f" of output {self.output_index}" if self.output_index else ""
         if self.output:
             out = f" of {self.output}" + (f" at {self.output_index}" if self.output_index else "")
         text = (
-            f"{self.what} is wrong{at}{out}: analytic {self.analytic:.9g}, numeric {self.numeric:.9g}, "
+            f"{self.what} is {self.status}{at}{out}: analytic {self.analytic:.9g}, numeric {self.numeric:.9g}, "
             f"ratio {self.ratio:.6g}"
         )
         return f"{text}. {self.cause[0].upper()}{self.cause[1:]}" if self.cause else text
@@ -95,6 +95,10 @@ class GradcheckError(AssertionError):
         self.report = report
 
 
+class UndecidedError(GradcheckError):
+    """No gradient was found wrong, but some cannot be told from wrong ones; the report says why, and what would."""
+
+
 @dataclass
 class GradcheckReport:
     """The findings of one check; ``print`` it, ``plot`` it, or read `to_dict`."""
@@ -106,19 +110,34 @@ class GradcheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether no gradient was found wrong."""
-        return not self.wrong
+        """Whether no gradient was found wrong, and none is undecided."""
+        return not self.wrong and not self.undecided
+
+    def check(self) -> GradcheckReport:
+        """The report itself, if all is right.
+
+        Raises:
+            GradcheckError: a gradient is wrong.  UndecidedError: none is, but there are some that cannot be decided.
+        """
+        if self.passed:
+            return self
+        raise GradcheckError(self) if self.wrong else UndecidedError(self)
 
     @property
     def wrong(self) -> list[Finding]:
         """The findings that are wrong gradients."""
         return [f for f in self.findings if f.status == "wrong"]
 
+    @property
+    def undecided(self) -> list[Finding]:
+        """The findings of which the differences tell too little."""
+        return [f for f in self.findings if f.status == "undecided"]
+
     def summary(self) -> str:
         """The result in a sentence."""
         if self.passed:
             return f"{self.name}: all {len(self.findings)} gradients agree with {self.method} differences."
-        return f"{self.name}: " + "; ".join(f.sentence() for f in self.wrong)
+        return f"{self.name}: " + "; ".join(f.sentence() for f in self.wrong or self.undecided)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values."""
@@ -137,12 +156,12 @@ class GradcheckReport:
             at = "" if f.index is None else str(f.index)
             row = [str(f.order), f.label, str(f.shape), f.compared, f"{f.absolute:.1e}", f"{f.relative:.1e}", at]
             row += [f"{f.analytic:.6g}", f"{f.numeric:.6g}", f"{f.ratio:.6g}"]
-            row += ["WRONG" if f.status == "wrong" else f.status]
+            row += [f.status.upper() if f.status in ("wrong", "undecided") else f.status]
             rows.append(row + (["" if f.float32_error is None else f"{f.float32_error:.1e}"] if narrow else []))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines.insert(1, "-" * max(map(len, lines)))
-        lines += [f"{f.what}: {f.cause}" for f in self.wrong if f.cause]
+        lines += [f"{f.what}: {f.cause}" for f in (*self.wrong, *self.undecided) if f.cause]
         lines += [f"wrong rule: {culprit.sentence()}" for culprit in self.culprits]
         lines += [f"{f.what}: {note}" for f in self.findings for note in f.notes]
         return "\n".join([self.name, *lines])

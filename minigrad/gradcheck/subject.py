@@ -18,6 +18,7 @@ from minigrad.tape import Node, Value, recorded
 from minigrad.tensor import Tensor
 
 host: Any = module_for("cpu")
+OFTEN = 6
 
 
 class Differentiable(Protocol):
@@ -49,7 +50,6 @@ class Pullback:
         self.leaves = [leaf(x) for x in (subject.arrays if arrays is None else arrays)]
         self.outputs = subject.outputs(self.leaves, create_graph=True)
         self.center = _vector(self.outputs)
-        self.largest = float(abs(self.center).max(initial=0.0))
         self.scales = [scale_of(x.data) for x in self.leaves]
 
     def __call__(self, weights: Any) -> list[Any]:
@@ -63,15 +63,21 @@ class Pullback:
                 total[i] = total[i] + to_host(g.data).reshape(-1)
         return total
 
-    def reaches(self) -> list[bool]:
-        """Whether the tape leads from the outputs to each input."""
+    def nodes(self) -> set[Any]:
+        """The tape behind the outputs, with its leaves."""
         seen: set[Any] = {y.node for y in self.outputs if y.node is not None}
         stack = list(seen)
         while stack:
             fresh = {parent for parent in stack.pop().parents if parent is not None} - seen
             seen |= fresh
             stack += [parent for parent in fresh if isinstance(parent, Node)]
-        return [x.node in seen for x in self.leaves]
+        return seen
+
+    @property
+    def repeats(self) -> int:
+        """How often to ask for the gradient again, to see that it repeats itself: often, where a user's own ops are."""
+        ops = [node.op for node in self.nodes() if isinstance(node, Node)]
+        return 1 if all(op.compute.__module__.startswith("minigrad.") for op in ops) else OFTEN
 
     def place(self, row: int) -> tuple[int, tuple[int, ...]]:
         """Where an element of the vector stands: the number of the output, and the index within."""
@@ -100,16 +106,24 @@ class Subject:
             array = differentiable(x)
             if array is None:
                 continue
-            if array.dtype.kind == "c" or array.dtype.itemsize < 4:
+            if array.dtype.kind == "c":
                 raise TypeError(
-                    "gradcheck: inputs must be float32 or float64, whose digits leave room for a difference; convert "
-                    f"with .astype('float32'). Received: {label}={describe(array)}"
+                    "gradcheck: inputs must be real, for the tape differentiates real numbers; give the real and the "
+                    f"imaginary part as two inputs. Received: {label}={describe(array)}"
+                )
+            if array.dtype.itemsize < 4:
+                raise TypeError(
+                    "gradcheck: inputs must be float32 or float64, for the three digits of float16 leave no room for a "
+                    f"difference; convert with .astype('float32'). Received: {label}={describe(array)}"
                 )
             self.labels.append(label)
             self.dtypes.append(array.dtype)
             self.arrays.append(array.astype("float64"))  # a copy: the user's arrays are never touched
         if not self.arrays:
-            raise TypeError(f"gradcheck: one input at least must be floating. Received: inputs={inputs!r}")
+            raise TypeError(
+                "gradcheck: one input at least must be floating, for integers have no derivative; convert with "
+                f".astype('float64'). Received: inputs={inputs!r}"
+            )
         self.tree = _with_slots(tree, count())
 
     def outputs(self, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
@@ -123,6 +137,11 @@ class Subject:
                 raise TypeError(
                     f"gradcheck: f must return a Tensor, or a list or dict of them. Received: {label} of type "
                     f"{type(y).__name__}"
+                )
+            if y.dtype.kind == "c" and not any(x.dtype.kind == "c" for x in leaves):
+                raise TypeError(
+                    "gradcheck: f must return real numbers; return the real and the imaginary part, or abs(). "
+                    f"Received: {label} of {y.dtype}"
                 )
             if is_inexact(y.dtype):
                 outputs.append(y)  # type: ignore[arg-type]

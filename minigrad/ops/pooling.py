@@ -70,7 +70,7 @@ def max_pool1d(x: Array, *, taps: int, stride: int, padding: tuple[int, int] = (
         y = xp.maximum(x[steps[0][0]], x[steps[1][0]])
         steps = steps[2:]
     else:
-        lowest = -xp.inf if x.dtype.kind == "f" else xp.iinfo(x.dtype).min
+        lowest = -xp.inf if x.dtype.kind in "fc" else xp.iinfo(x.dtype).min
         y = xp.full(_out_shape(x, geometry, layout), lowest, x.dtype)
     for seen, at in steps:
         xp.maximum(y[at], x[seen], out=y[at])

@@ -1,6 +1,6 @@
 """Gradient checkers against each other: the same planted errors and the same right functions for all of them.
 
-    python -m tests.benchmarks.gradcheck
+    python -m tests.benchmarks.gradcheck [WORD ...]    # the checkers whose names have one of the words, or all
 
 Needs torch, jax and autograd beside minigrad; prints the tables of docs/gradient_checking.md. A function is given to
 the peers as a custom function: its values, the (wrong) gradients of its rule and the derivatives of those are
@@ -9,57 +9,69 @@ minigrad's, as NumPy arrays, so that all check the same numbers. Every checker r
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, gradcheck, layers
+from minigrad import Tensor, gradcheck, layers, ops
 from minigrad.functional import leaf, pull
 from minigrad.gradcheck import GradcheckError, check_layer
-from tests import planted
+from tests import hidden_places, planted, wild_functions
+from tests.hidden_errors import Hidden, flat
 
 Arrays = list[np.ndarray]
-RIGHT = 500  # functions without an error
+RIGHT = 500  # functions without an error, for each of the two tables
 
 
 class Portable:
-    """A function of Tensors as functions of arrays: its value, its gradients, and the gradients of those."""
+    """A function of Tensors as functions of arrays: its value, its gradients, and the gradients of those.
+
+    Several outputs become one vector.
+    """
 
     def __init__(self, f: Callable[..., Any], inputs: Arrays) -> None:
         self.f, self.inputs = f, [np.asarray(x, float) for x in inputs]
         self.shape = self.value(*self.inputs).shape
 
+    def output(self, leaves: list[Tensor]) -> Tensor:
+        outputs = flat(self.f(*leaves))
+        return outputs[0] if len(outputs) == 1 else ops.concatenate(*[y.flatten() for y in outputs], axis=0)
+
     def value(self, *xs: Any) -> np.ndarray:
-        return np.asarray(self.f(*[Tensor._output(np.asarray(x), None) for x in xs]).numpy())
+        return np.asarray(self.output([Tensor._output(np.asarray(x), None) for x in xs]).numpy())
 
     def gradients(self, g: Any, *xs: Any) -> Arrays:
         """The gradients of sum(g f(xs))."""
         leaves = [leaf(np.asarray(x)) for x in xs]
-        return [d.numpy() for d in pull(self.f(*leaves), leaves, np.asarray(g))]
+        return [d.numpy() for d in pull(self.output(leaves), leaves, np.asarray(g))]
 
     def second(self, hs: Any, g: Any, *xs: Any) -> Arrays:
         """The gradients of sum(h gradients(g, xs)) for g and xs."""
         leaves = [leaf(np.asarray(g)), *(leaf(np.asarray(x)) for x in xs)]
-        firsts = pull(self.f(*leaves[1:]), leaves[1:], leaves[0], create_graph=True)
+        firsts = pull(self.output(leaves[1:]), leaves[1:], leaves[0], create_graph=True)
         total = [np.zeros(x.shape) for x in leaves]
         for h, first in zip(hs, firsts, strict=True):
+            if first.node is None:  # an input that only selects
+                continue
             for i, part in enumerate(pull(first, leaves, np.asarray(h))):
                 total[i] = total[i] + part.numpy()
         return total
 
 
-Checker = Callable[[Portable, int], bool]  # whether it found fault with the function, at this order
+Checker = Callable[[Portable, int], bool | str]  # whether it found fault with the function, at this order
 
 
-def minigrad_check(function: Portable, order: int) -> bool:
+def minigrad_check(function: Portable, order: int) -> bool | str:
     try:
         gradcheck(function.f, function.inputs, order=order)
-    except GradcheckError:
-        return True
+    except GradcheckError as error:
+        return True if type(error) is GradcheckError else "undecided"
     return False
 
 
@@ -171,13 +183,16 @@ def autograd_checker() -> Checker:
 
 
 def checkers() -> dict[str, Checker]:
-    return {
-        "minigrad `gradcheck`": minigrad_check,
-        "torch `gradcheck`": torch_checker(fast=False),
-        "torch `gradcheck(fast_mode=True)`": torch_checker(fast=True),
-        "JAX `check_grads`": jax_checker(),
-        "autograd `check_grads`": autograd_checker(),
+    """The chosen ones, by name."""
+    makers: dict[str, Callable[[], Checker]] = {
+        "minigrad `gradcheck`": lambda: minigrad_check,
+        "torch `gradcheck`": lambda: torch_checker(fast=False),
+        "torch `gradcheck(fast_mode=True)`": lambda: torch_checker(fast=True),
+        "JAX `check_grads`": jax_checker,
+        "autograd `check_grads`": autograd_checker,
     }
+    chosen = lambda name: not sys.argv[1:] or any(word in name for word in sys.argv[1:])
+    return {name: make() for name, make in makers.items() if chosen(name)}
 
 
 def right_functions() -> list[tuple[int, Portable]]:
@@ -192,30 +207,70 @@ def right_functions() -> list[tuple[int, Portable]]:
     return found
 
 
-def compare_checkers() -> None:
-    """The table: caught, false alarms, time."""
-    errors, right = planted.errors(), right_functions()
-    kinds = ["sign", "factor", "second order", "other"]
-    kind_of = lambda e: "second order" if e.order == 2 else e.kind if e.kind in kinds else "other"
-    totals = {kind: sum(kind_of(error) == kind for error in errors) for kind in kinds}
-    heads = [f"{kind} ({totals[kind]})" for kind in kinds]
-    print(f"| checker | caught of {len(errors)} | {' | '.join(heads)} | time | false alarms of {RIGHT} | time |")
-    print("|---|" + "---|" * (len(kinds) + 4))
+class Count:
+    """How often a checker found fault, and how often it could not decide."""
+
+    def __init__(self) -> None:
+        self.found = self.undecided = 0
+
+    def add(self, answer: bool | str) -> None:
+        self.found += bool(answer)
+        self.undecided += answer == "undecided"
+
+    def __str__(self) -> str:
+        return f"{self.found} ({self.undecided} undecided)" if self.undecided else f"{self.found}"
+
+
+def print_table(errors: list[tuple[str, Any, int]], right: list[tuple[int, Portable]]) -> None:
+    """Caught of each kind, false alarms, and the time that the processors were busy.
+
+    Args:
+        errors: of each its kind, the error, and the order to check it to.
+        right: of each the order and the function.
+    """
+    totals = Counter(kind for kind, _, _ in errors)
+    heads = [f"{kind} ({total})" for kind, total in totals.items()]
+    print(f"\n| checker | caught of {len(errors)} | {' | '.join(heads)} | CPU time", end=" | ")
+    print(f"false alarms of {len(right)} | CPU time |")
+    print("|---|" + "---|" * (len(totals) + 4))
     for name, check in checkers().items():
-        caught = dict.fromkeys(kinds, 0)
-        alarms = 0
-        start = time.perf_counter()
-        for error in errors:
-            function = Portable(error.function(), error.values())
-            with planted.planted(error):
-                caught[kind_of(error)] += check(function, error.order)
-        middle = time.perf_counter()
+        caught, alarms = {kind: Count() for kind in ["", *totals]}, Count()
+        start = time.process_time()
+        for kind, error, order in errors:
+            inputs = error.inputs if isinstance(error, Hidden) else error.values()
+            function = Portable(error.f if isinstance(error, Hidden) else error.function(), inputs)
+            with error.planted() if isinstance(error, Hidden) else planted.planted(error):
+                answer = answer_of(check, function, order)
+            caught[""].add(answer)
+            caught[kind].add(answer)
+        middle = time.process_time()
         for order, function in right:
             with suppress(ValueError):  # minigrad refuses a function that does not depend on an input
-                alarms += check(function, order)
-        end = time.perf_counter()
-        cells = [f"{sum(caught.values())}", *(f"{caught[kind]}" for kind in kinds), f"{middle - start:.1f} s"]
-        print(f"| {name} | {' | '.join(cells)} | {alarms} | {end - middle:.1f} s |", flush=True)
+                alarms.add(check(function, order) if check is minigrad_check else answer_of(check, function, order))
+        end = time.process_time()
+        cells = [*map(str, caught.values()), f"{middle - start:.1f} s", str(alarms), f"{end - middle:.1f} s"]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def answer_of(check: Checker, function: Portable, order: int) -> bool | str:
+    """What a checker says; one that breaks on a function has found fault with it."""
+    try:
+        return check(function, order)
+    except Exception:
+        return True
+
+
+def compare_checkers() -> None:
+    """Two tables: one wrong rule each, and the seven families of errors that hide."""
+    kinds = ["sign", "factor", "second order", "other"]
+    kind_of = lambda e: "second order" if e.order == 2 else e.kind if e.kind in kinds else "other"
+    errors = [(kind_of(error), error, error.order) for error in planted.errors()]
+    print_table(sorted(errors, key=lambda row: kinds.index(row[0])), right_functions())
+    wild = [wild_functions.draw(seed) for seed in range(RIGHT)]
+    print_table(
+        [(error.family, error, error.order) for error in hidden_places.errors()],
+        [(function.order, Portable(function.f, function.inputs)) for function in wild],
+    )
 
 
 def best(function: Callable[[], Any], repeat: int = 40) -> float:
@@ -265,5 +320,6 @@ def compare_layer() -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
-    compare_layer()
     compare_checkers()
+    if not sys.argv[1:]:
+        compare_layer()
