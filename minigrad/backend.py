@@ -259,6 +259,11 @@ def filled_like(array: Array, value: float) -> Array:
     return array_module(array).full_like(array, value)
 
 
+def wide(array: Array) -> Array:
+    """The array, or one of float32 in the place of float16: for sums, and for steps smaller than its numbers hold."""
+    return array.astype("float32") if array.dtype.itemsize < 4 and array.dtype.kind == "f" else array
+
+
 def _holders(array: Array) -> tuple[int, int]:
     """How many references there are to an array, and to the one that it is a view of."""
     base = array.base

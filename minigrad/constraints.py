@@ -5,10 +5,12 @@ A constraint takes the array of a weight and gives the projected one. It is neve
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
-from minigrad.backend import Array, array_module
+from minigrad.backend import Array
 from minigrad.config import Configurable, argument, number, serialize
+from minigrad.kernels.norms import norm, scaled
 from minigrad.settings import epsilon
 from minigrad.tensor import Tensor
 
@@ -39,10 +41,29 @@ def _axes(name: str, value: Any) -> Any:
     return value
 
 
-def _norm(w: Array, axis: Any) -> Array:
+def _not_negative(name: str, value: Any) -> float:
+    if number(name, value) < 0:
+        raise ValueError(f"{name}: a norm must not be negative. Received: {name}={value!r}")
+    return value
+
+
+def _share(name: str, value: Any) -> float:
+    if not 0 <= number(name, value) <= 1:
+        raise ValueError(f"{name}: must be a share, from 0 to 1. Received: {name}={value!r}")
+    return value
+
+
+def _norm(who: str, w: Array, axis: Any) -> Array:
     """sqrt(sum w^2) over the axes, kept with length 1."""
-    axes = tuple(axis) if isinstance(axis, list) else axis
-    return array_module(w).sqrt((w * w).sum(axis=axes, keepdims=True))
+    if type(axis) is int and -w.ndim <= axis < w.ndim:  # as most often
+        return norm([w], axis)
+    axes = tuple(index(a) for a in axis) if isinstance(axis, (list, tuple)) else (index(axis),)
+    if len({a % w.ndim for a in axes if -w.ndim <= a < w.ndim}) < len(axes):
+        raise ValueError(
+            f"{who}: axis must be an axis of the weight, each given once. Received: axis={axis!r}, "
+            f"weight shape={w.shape}"
+        )
+    return norm([w], axes)
 
 
 class MaxNorm(Constraint):
@@ -56,12 +77,12 @@ class MaxNorm(Constraint):
     """
 
     aliases = ("maxnorm",)
-    max_value: float = argument(number, 2)
+    max_value: float = argument(_not_negative, 2)
     axis: int | list[int] = argument(_axes, 0)
 
     def project(self, w: Array) -> Array:
-        norm = _norm(w, self.axis)
-        return w * (norm.clip(0, self.max_value) / (epsilon() + norm))
+        length = _norm("MaxNorm", w, self.axis)
+        return scaled(w, length.clip(0, self.max_value) / (epsilon() + length))
 
 
 class NonNeg(Constraint):
@@ -84,22 +105,33 @@ class UnitNorm(Constraint):
     axis: int | list[int] = argument(_axes, 0)
 
     def project(self, w: Array) -> Array:
-        return w / (epsilon() + _norm(w, self.axis))
+        return scaled(w, 1 / (epsilon() + _norm("UnitNorm", w, self.axis)))
 
 
 class MinMaxNorm(Constraint):
-    """Norms over ``axis`` drawn into [min_value, max_value], by the share ``rate`` of the way."""
+    """Norms over ``axis`` drawn into [min_value, max_value], by the share ``rate`` of the way.
+
+    Raises:
+        ValueError: a bound below 0, a least norm above the greatest, a rate that is no share.
+    """
 
     aliases = ("minmaxnorm",)
-    min_value: float = argument(number, 0.0)
-    max_value: float = argument(number, 1.0)
-    rate: float = argument(number, 1.0)
+    min_value: float = argument(_not_negative, 0.0)
+    max_value: float = argument(_not_negative, 1.0)
+    rate: float = argument(_share, 1.0)
     axis: int | list[int] = argument(_axes, 0)
 
+    def __post_init__(self) -> None:
+        if self.min_value > self.max_value:
+            raise ValueError(
+                "MinMaxNorm: min_value must not be above max_value. "
+                f"Received: min_value={self.min_value}, max_value={self.max_value}"
+            )
+
     def project(self, w: Array) -> Array:
-        norm = _norm(w, self.axis)
-        wanted = self.rate * norm.clip(self.min_value, self.max_value) + (1 - self.rate) * norm
-        return w * (wanted / (epsilon() + norm))
+        length = _norm("MinMaxNorm", w, self.axis)
+        wanted = self.rate * length.clip(self.min_value, self.max_value) + (1 - self.rate) * length
+        return scaled(w, wanted / (epsilon() + length))
 
 
 class RadialConstraint(Constraint):

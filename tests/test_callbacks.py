@@ -209,7 +209,7 @@ def test_schedules() -> None:
     with pytest.raises(ValueError, match=r"The output of the `schedule` function should be a float\. Got: 1"):
         fit(callbacks.LearningRateScheduler(lambda epoch: 1))
     network.compile(optimizers.SGD(optimizers.schedules.CosineDecay(0.1, 5)), "sparse_categorical_crossentropy")
-    with pytest.raises(TypeError, match="its learning rate is not settable"):
+    with pytest.raises(TypeError, match=r"LearningRateScheduler: .*made with a schedule is not settable"):
         fit(callbacks.LearningRateScheduler(lambda epoch: 0.1), network=network)
 
 
@@ -471,3 +471,215 @@ def test_nothing_warns() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(callbacks.EarlyStopping("loss"), verbose=0)
+
+
+# ---------------------------------------------------------------------- what is never the best, and what is too late
+
+
+NAN = float("nan")
+
+
+def epochs_of(name: str, values: list[float | None], monkeypatch: pytest.MonkeyPatch, **config: Any) -> list[Any]:
+    """The learning rate, the wait and the number of saved models after each epoch; the weights and files at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return replayed(name, config, values, monkeypatch)
+
+
+@pytest.mark.parametrize("first", [[NAN], [NAN, NAN, NAN], [None, NAN]])
+def test_nan_is_never_the_best(first: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With NaN first, everything goes on as if those epochs had been bad ones."""
+    monkeypatch.chdir(tmp_path)
+    n = len(first)
+    *told, weights, _ = epochs_of(
+        "EarlyStopping", [*first, 0.75, 0.5, 0.625, NAN, 0.7], monkeypatch, patience=4, restore_best_weights=True
+    )
+    assert [wait for _, wait, _ in told][n:] == [0, 0, 1, 2, 3]
+    assert weights == n + 1
+    *told, _, _ = epochs_of("ReduceLROnPlateau", [*first, 0.5, 0.25, NAN, NAN], monkeypatch, patience=9)
+    assert [wait for _, wait, _ in told][n:] == [0, 0, 1, 2]
+    config = {"filepath": "{epoch}", "save_best_only": True}
+    *_, saved = epochs_of("ModelCheckpoint", [*first, 0.5, NAN, 0.25], monkeypatch, **config)
+    assert saved == [f"{n + 1}", f"{n + 3}"]
+
+
+def test_a_threshold_that_is_nan_in_an_older_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = callbacks.EarlyStopping("loss", mode="min", patience=3)
+    stopping.set_model(Stand())
+    stopping.set_state({"best": NAN})
+    stopping.on_epoch_end(0, {"loss": 5.0})
+    assert (stopping.best, stopping.wait) == (5.0, 0)
+
+
+def test_no_weights_of_an_epoch_with_nan_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    *told, weights, _ = epochs_of("EarlyStopping", [NAN] * 9, monkeypatch, patience=3, restore_best_weights=True)
+    assert len(told) == 3
+    assert weights == 2  # those of the last epoch, as they were
+
+
+@pytest.mark.parametrize(("values", "patience", "baseline", "epochs"), [
+    ([9.0, 7.0, 5.0, 3.0, 2.0], 3, 1.0, 3),  # better every time, but never than the baseline
+    ([9.0, 7.0, 0.5, 0.75, 0.625, 0.25], 3, 1.0, 6),  # two bad ones, a good one, two bad ones, a good one
+    ([9.0, 0.5, 0.75, 0.625, 0.6, 0.25], 3, 1.0, 5),
+    ([2.0, 1.0], 1, 0.5, 1), ([2.0, 1.0], 0, 0.5, 1), ([0.25, 0.125, 2.0, 3.0], 1, 0.5, 3),
+    ([1.0, 1.0, 0.25], 3, 1.0, 3),  # as good as the baseline is not better
+])  # fmt: skip
+def test_epochs_must_beat_the_best_and_the_baseline(
+    values: list[float | None], patience: int, baseline: float, epochs: int, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for sign, mode in ((1.0, "min"), (-1.0, "max")):
+        told = epochs_of(
+            "EarlyStopping", [sign * value for value in values if value is not None], monkeypatch, patience=patience,
+            baseline=sign * baseline, mode=mode, verbose=1,
+        )
+        assert len(told) - 2 == epochs
+        stopped = told[epochs - 1][1] >= max(patience, 1)
+        assert (f"Epoch {epochs}: early stopping\n" == capsys.readouterr().out) == stopped
+
+
+@pytest.mark.parametrize(("name", "config", "message"), [
+    ("EarlyStopping", {"patience": -1}, r"patience: must be an integer >= 0\. Received: patience=-1"),
+    ("EarlyStopping", {"patience": 1.5}, "patience: must be an integer >= 0"),
+    ("EarlyStopping", {"patience": True}, "patience: must be an integer >= 0"),
+    ("EarlyStopping", {"patience": None}, "patience: must be an integer >= 0"),
+    ("EarlyStopping", {"start_from_epoch": -1}, "start_from_epoch: must be an integer >= 0"),
+    ("EarlyStopping", {"min_delta": NAN}, "min_delta: expected a finite number"),
+    ("EarlyStopping", {"min_delta": "0"}, "min_delta: expected a finite number"),
+    ("EarlyStopping", {"baseline": NAN}, "baseline: expected a finite number"),
+    ("EarlyStopping", {"baseline": "0.5"}, "baseline: expected a finite number"),
+    ("EarlyStopping", {"monitor": None}, "monitor: must be the name of a log"),
+    ("ReduceLROnPlateau", {"patience": "1"}, "patience: must be an integer >= 0"),
+    ("ReduceLROnPlateau", {"cooldown": -1}, "cooldown: must be an integer >= 0"),
+    ("ReduceLROnPlateau", {"factor": 0.0}, "ReduceLROnPlateau: factor must be above 0"),
+    ("ReduceLROnPlateau", {"factor": -0.5}, "ReduceLROnPlateau: factor must be above 0"),
+    ("ReduceLROnPlateau", {"factor": NAN}, "factor: expected a finite number"),
+    ("ReduceLROnPlateau", {"factor": None}, "factor: expected a finite number"),
+    ("ReduceLROnPlateau", {"min_lr": -0.1}, "min_lr must not be negative"),
+    ("ReduceLROnPlateau", {"min_lr": None}, "min_lr: expected a finite number"),
+    ("ModelCheckpoint", {"filepath": "a", "initial_value_threshold": NAN}, "initial_value_threshold: expected a"),
+    ("CSVLogger", {"filename": "a", "separator": ""}, "CSVLogger: separator must be one character"),
+    ("CSVLogger", {"filename": "a", "separator": 3}, "CSVLogger: separator must be one character"),
+    ("CSVLogger", {"filename": "a", "separator": "\n"}, "CSVLogger: separator must be one character"),
+])  # fmt: skip
+def test_arguments_are_checked_when_it_is_made(name: str, config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        getattr(callbacks, name)(**config)
+
+
+def test_what_is_no_schedule() -> None:
+    with pytest.raises(TypeError, match=r"LearningRateScheduler: schedule must be a function\. Received: sched"):
+        callbacks.LearningRateScheduler(0.1)
+    with pytest.raises(ValueError, match=r"learning_rate: a learning rate must be a finite number"):
+        fit(callbacks.LearningRateScheduler(lambda epoch: NAN))
+
+
+@pytest.mark.parametrize("callback", [
+    callbacks.ReduceLROnPlateau("loss"), callbacks.LearningRateScheduler(lambda epoch: 0.1),
+])  # fmt: skip
+def test_a_schedule_of_the_optimizer_is_refused_before_the_first_step(callback: Any) -> None:
+    network = model()
+    network.compile(optimizers.SGD(optimizers.schedules.CosineDecay(0.1, 5)), "sparse_categorical_crossentropy")
+    with pytest.raises(TypeError, match=rf"^{type(callback).__name__}: .*made with a schedule is not settable"):
+        fit(callback, network=network)
+    assert network.optimizer.iterations == 0
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.0, "1", None, True])
+def test_the_first_epoch_is_checked(epoch: Any) -> None:
+    network = model()
+    with pytest.raises(ValueError, match=r"initial_epoch: must be an integer >= 0\. Received: initial_epoch="):
+        fit(network=network, initial_epoch=epoch)
+    _, history = fit(network=network, initial_epoch=np.int64(1))
+    assert history.epoch == [1, 2]
+
+
+@pytest.mark.parametrize("log", ["high", [0.5, 0.25], np.ones(2), {}])
+def test_what_is_watched_must_be_a_number(log: Any) -> None:
+    stopping = callbacks.EarlyStopping("f1", mode="max")
+    stopping.set_model(Stand())
+    with pytest.raises(TypeError, match=r"EarlyStopping: the log 'f1' must be a number\. Received: "):
+        stopping.on_epoch_end(0, {"f1": log})
+    stopping.on_epoch_end(0, {"f1": np.float32(0.5)})
+    assert stopping.best == 0.5
+
+
+def test_the_best_alone_is_saved_only_where_it_is_known(tmp_path: Path) -> None:
+    saver = callbacks.ModelCheckpoint(tmp_path / "{epoch}-{batch}", save_best_only=True, save_freq=2)
+    with pytest.warns(UserWarning, match=r"Can save best model only with val_loss available\. Nothing is saved with"):
+        fit(saver, validation_data=(X, Y))
+    assert list(tmp_path.iterdir()) == []
+    saver = callbacks.ModelCheckpoint(tmp_path / "{epoch}", save_best_only=True, mode="max", monitor="told")
+    told = [2.0, None, NAN, 3.0]
+    speaker = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update({} if told[epoch] is None else {"told": told[epoch]})
+    )
+    with pytest.warns(UserWarning, match=r"Nothing is saved without it\. Available metrics are: loss,accuracy"):
+        fit(speaker, saver, epochs=4)
+    assert {path.name for path in tmp_path.iterdir()} == {"1", "4"}
+    assert saver.best == 3.0
+
+
+# ---------------------------------------------------------------------- tables with other columns
+
+
+def logged(path: Path, rows: list[dict[str, Any]], first: int = 0, **config: Any) -> callbacks.CSVLogger:
+    logger = callbacks.CSVLogger(path, **config)
+    logger.on_train_begin()
+    for epoch, logs in enumerate(rows, first):
+        logger.on_epoch_end(epoch, logs)
+    logger.on_train_end()
+    return logger
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_rows_follow_the_header_that_is_there(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(separator.join(["epoch", "val_loss", "loss"]) + "\n" + separator.join(["0", "2.0", "1.0"]) + "\n")
+    logged(path, [{"loss": 0.5, "val_loss": 0.75}, {"loss": 0.25}], 1, append=True, separator=separator)
+    rows = [line.split(separator) for line in path.read_text().splitlines()]
+    assert rows == [["epoch", "val_loss", "loss"], ["0", "2.0", "1.0"], ["1", "0.75", "0.5"], ["2", "NA", "0.25"]]
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_a_log_that_comes_later_is_a_column_of_its_own(append: bool, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    rows: list[dict[str, Any]] = [
+        {"loss": 0.5, "val_loss": 1.0}, {"loss": 0.25, "rate": 0.1}, {"a,b": "x", "rate": 0.2},
+    ]  # fmt: skip
+    if append:
+        logged(path, rows[:1])
+        logged(path, rows[1:], 1, append=True)
+    else:
+        logged(path, rows)
+    assert path.read_bytes().decode() == (
+        'epoch,loss,val_loss,rate,"a,b"\r\n0,0.5,1.0,NA,NA\r\n1,0.25,NA,0.1,NA\r\n2,NA,NA,0.2,x\r\n'
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["log.csv"]
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_a_training_taken_up_from_before_a_column_came(append: bool, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    if append:
+        logged(path, [{"loss": 4.0, "val_loss": 2.0}])
+    logger = logged(path, [{"loss": 0.5, "val_loss": 1.0}], append=append)
+    state, before = logger.get_state(), path.read_bytes()
+    logger.on_epoch_end(1, {"loss": 0.25, "rate": 0.1})
+    again = callbacks.CSVLogger(path, append=append)
+    again.on_train_begin()
+    again.set_state(state)
+    assert path.read_bytes() == before
+    again.on_epoch_end(1, {"loss": 0.125})
+    assert path.read_bytes() == before + b"1,0.125,NA\r\n"
+
+
+def test_a_file_without_a_header_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    path, network = tmp_path / "log.csv", model()
+    path.write_text("0;0.5\n")
+    with pytest.raises(ValueError, match=r"^CSVLogger: a file to append to must begin with a header, .*Received"):
+        fit(callbacks.CSVLogger(path, append=True), network=network)
+    assert (path.read_text(), network.optimizer.iterations) == ("0;0.5\n", 0)
+    path.write_text("")
+    logged(path, [{"loss": 0.5}], append=True)
+    assert path.read_text().splitlines() == ["epoch,loss,val_loss", "0,0.5,NA"]

@@ -438,9 +438,10 @@ def test_parts_of_a_row_begin_where_kernels_read_sixteen_bytes(dtype: str) -> No
             optimizer.apply([Tensor(pull, device=device) for pull in pulls], ws)
         results.append([w.numpy() for w in ws])
     assert [w.data.data.ptr % 16 for w in ws] == [0] * len(ws)
-    assert ws[1].data.base is ws[0].data.base is not None
-    for a, b in zip(*results, strict=True):
-        np.testing.assert_array_equal(a, b)
+    if dtype != "float16":  # whose state is float32: each takes its step alone
+        assert ws[1].data.base is ws[0].data.base is not None
+    for a, b in zip(*results, strict=True):  # the norms are computed in two ways
+        np.testing.assert_allclose(a, b, rtol=4 * float(np.finfo(dtype).eps))
 
 
 def test_the_allocator_of_pinned_memory_is_put_back(cupy: Any) -> None:
@@ -475,7 +476,7 @@ def test_small_weights_are_updated_where_they_are() -> None:
         replay = cuda.capture(lambda x, ws=ws, optimizer=optimizer: optimizer.apply([x] * len(ws), ws), ws[0].value)
         counts.append(len(replay._graph.kernels) - (count if count > 1 else 0))
     assert counts == [counts[0]] * 3
-    assert counts[0] < 32
+    assert counts[0] < 37  # the averages are projected too
 
 
 class Branching(optimizers.Optimizer):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
+from minigrad.callbacks import table
 from minigrad.callbacks.callback import Callback, Logs
-from minigrad.callbacks.monitor import MonitorCallback
+from minigrad.callbacks.monitor import MonitorCallback, number_or_none
 from minigrad.files import appended, checked_path, clear, make_folder, replaced
 from minigrad.saving.archive import conforms
 from minigrad.saving.checkpoint import save_checkpoint
@@ -33,16 +32,22 @@ def save_frequency(value: Any) -> Any:
 class CSVLogger(Callback):
     """The logs of each epoch as a row of a file of comma-separated values.
 
+    A row follows the header, also that of a file which is appended to. Where a log is new, a column is: the rows before
+    have "NA" there, as each row has where it lacks a log.
+
     Args:
         filename: of the file.
-        separator: between the values.
+        separator: between the values, one character.
         append: whether to go on with a file that is there; else it is written anew.
 
     Raises:
         OSError: the file cannot be written, and why: before the first step.
+        ValueError: another separator; before the first step, a file to append to that has no header.
     """
 
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
+            raise ValueError(f"CSVLogger: separator must be one character. Received: separator={separator!r}")
         self.filename = checked_path(filename, _CSV)
         self.sep = separator
         self.append = append
@@ -54,6 +59,19 @@ class CSVLogger(Callback):
         self._begun = self.append
         with self._appended():
             pass
+        if self.append:
+            self.keys = table.columns(self._text(), self.sep)
+
+    def _text(self) -> str:
+        with self.filename.open(newline="") as file:
+            return file.read()
+
+    def _set_columns(self, names: list[str]) -> None:
+        """Rewrite the table with these columns."""
+        text = table.with_columns(self._text(), self.sep, names)
+        with replaced(self.filename, _CSV) as file:
+            file.write(text.encode())
+        self.keys = names
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
@@ -61,13 +79,13 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if not any(key.startswith("val_") for key in self.keys):  # a validation may come in a later epoch
                 self.keys += [f"val_{key}" for key in self.keys]
+        elif new := sorted(logs.keys() - {*self.keys}):
+            self._set_columns([*self.keys, *new])
         with self._appended() if self._begun else replaced(self.filename, _CSV) as file:
-            text = io.StringIO(newline="")
-            writer = csv.writer(text, delimiter=self.sep)
+            rows = [[epoch, *(logs.get(key, table.MISSING) for key in self.keys)]]
             if file.tell() == 0:
-                writer.writerow(["epoch", *self.keys])
-            writer.writerow([epoch, *(logs.get(key, "NA") for key in self.keys)])
-            file.write(text.getvalue().encode())  # at once: nobody ever sees a part of a row
+                rows.insert(0, ["epoch", *self.keys])
+            file.write("".join(table.row(row, self.sep) for row in rows).encode())  # at once: nobody sees half a row
         self._begun = True
 
     def _appended(self) -> AbstractContextManager[IO[bytes]]:
@@ -88,6 +106,8 @@ class CSVLogger(Callback):
         """Take away the rows that were written after the state."""
         self.keys, self._begun = state["keys"], state["begun"]
         if self._begun:
+            if self.keys is not None and len(table.columns(self._text(), self.sep) or ()) > len(self.keys):
+                self._set_columns(self.keys)  # a column came later
             with self._appended() as file:
                 file.truncate(min(state["size"], file.tell()))
 
@@ -99,7 +119,7 @@ class ModelCheckpoint(MonitorCallback):
         filepath: of the file; "{epoch:02d}" in it becomes the number of the epoch from 1, "{val_loss:.3f}" that log.
         monitor, mode: as for `MonitorCallback`.
         verbose: 1 for messages.
-        save_best_only: save only when the number that is watched is better than ever.
+        save_best_only: save only when the number that is watched is better than ever; without the number, never.
         save_weights_only: leave out the optimizer and the random streams.
         save_freq: "epoch", or after how many batches.
         initial_value_threshold: what the first epoch must surpass to be the best.
@@ -123,7 +143,7 @@ class ModelCheckpoint(MonitorCallback):
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = save_frequency(save_freq)
-        self.best = initial_value_threshold
+        self.best = number_or_none("initial_value_threshold", initial_value_threshold)
         self._since = 0
         self._epoch = 0
 
@@ -159,8 +179,12 @@ class ModelCheckpoint(MonitorCallback):
     def _is_best(self, epoch: int, logs: Logs, path: Path) -> bool:
         value = logs.get(self.monitor)
         if value is None:
-            warnings.warn(f"Can save best model only with {self.monitor} available.", stacklevel=5)
-            return True
+            warnings.warn(
+                f"Can save best model only with {self.monitor} available. Nothing is saved without it. "
+                f"Available metrics are: {','.join(logs)}",
+                stacklevel=5,
+            )
+            return False
         before, better = self.best, self.improves(value, self.best)
         if self.verbose > 0:
             best = "None" if before is None else f"{before:.5f}"

@@ -8,7 +8,18 @@ from typing import Any
 
 from minigrad.backend import is_array, is_inexact
 from minigrad.callbacks.callback import Callback, Logs
-from minigrad.callbacks.monitor import MonitorCallback
+from minigrad.callbacks.monitor import MonitorCallback, count
+from minigrad.config import number
+from minigrad.optimizers.schedules import LearningRateSchedule
+
+
+def _check_settable(callback: Callback) -> None:
+    """Refuse, before the first step, an optimizer whose learning rate follows a schedule."""
+    if isinstance(getattr(callback.model.optimizer, "_learning_rate", None), LearningRateSchedule):
+        raise TypeError(
+            f"{type(callback).__name__}: it changes the learning rate, but that of an optimizer made with a schedule "
+            "is not settable; make the optimizer with a float. Received: an optimizer with a LearningRateSchedule"
+        )
 
 
 class LearningRateScheduler(Callback):
@@ -19,17 +30,23 @@ class LearningRateScheduler(Callback):
         verbose: 1 for a message at each epoch.
 
     Raises:
-        ValueError: the function gives something else than a float.
+        TypeError: a schedule that is no function; before the first step, an optimizer with a schedule of its own.
+        ValueError: the function gives something else than a float, or no learning rate.
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        if not callable(schedule):
+            raise TypeError(f"LearningRateScheduler: schedule must be a function. Received: schedule={schedule!r}")
         self.schedule = schedule
         self.verbose = verbose
         try:
             inspect.signature(schedule).bind(0, 0.0)
             self._takes_rate = True
-        except TypeError:
+        except (TypeError, ValueError):
             self._takes_rate = False
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        _check_settable(self)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = self.model.optimizer
@@ -57,7 +74,8 @@ class ReduceLROnPlateau(MonitorCallback):
         min_lr: it falls no further.
 
     Raises:
-        ValueError: a factor that is not below 1.
+        ValueError: a factor that is not between 0 and 1; patience, cooldown or min_lr below 0 or no number.
+        TypeError: before the first step, an optimizer with a schedule.
     """
 
     state_names = ("best", "cooldown_counter", "wait")
@@ -67,16 +85,24 @@ class ReduceLROnPlateau(MonitorCallback):
         mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        if factor >= 1:
+        if number("factor", factor) >= 1:
             raise ValueError(f"ReduceLROnPlateau does not support a factor >= 1.0. Received factor={factor}")
+        if factor <= 0:
+            raise ValueError(f"ReduceLROnPlateau: factor must be above 0. Received: factor={factor}")
+        if number("min_lr", min_lr) < 0:
+            raise ValueError(f"ReduceLROnPlateau: min_lr must not be negative. Received: min_lr={min_lr}")
         self.factor = factor
-        self.patience = patience
+        self.patience = count("patience", patience)
         self.verbose = verbose
-        self.cooldown = cooldown
+        self.cooldown = count("cooldown", cooldown)
         self.min_lr = min_lr
-        self.on_train_begin()
+        self._begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        _check_settable(self)
+        self._begin()
+
+    def _begin(self) -> None:
         self.best = None
         self.cooldown_counter = 0
         self.wait = 0

@@ -4,9 +4,31 @@ from __future__ import annotations
 
 import math
 import warnings
+from operator import index
 from typing import Any
 
 from minigrad.callbacks.callback import Callback, Logs
+from minigrad.config import number
+
+
+def count(name: str, value: Any) -> int:
+    """An integer from 0 on: of epochs.
+
+    Raises:
+        ValueError: something else.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or index(value) < 0:
+        raise ValueError(f"{name}: must be an integer >= 0. Received: {name}={value!r}")
+    return index(value)
+
+
+def number_or_none(name: str, value: Any) -> float | None:
+    """A number, or None.
+
+    Raises:
+        ValueError: something else.
+    """
+    return None if value is None else number(name, value)
 
 
 class MonitorCallback(Callback):
@@ -16,6 +38,11 @@ class MonitorCallback(Callback):
         monitor: the name of the log.
         mode: "min" when less is better, "max" when more is; "auto" knows that of losses and of minigrad's metrics.
         min_delta: a change that is not greater than this is none.
+
+    A log that is NaN is never better than another, and any number is better than NaN.
+
+    Raises:
+        ValueError: a monitor that is no name, a min_delta that is no number.
     """
 
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0) -> None:
@@ -24,13 +51,19 @@ class MonitorCallback(Callback):
                 f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.", stacklevel=3
             )
             mode = "auto"
+        if not isinstance(monitor, str):
+            raise ValueError(f"monitor: must be the name of a log. Received: monitor={monitor!r}")
         self.monitor = monitor
         self.mode = mode
-        self.min_delta = abs(min_delta)
+        self.min_delta = abs(number("min_delta", min_delta))
         self.best: float | None = None
 
     def value(self, logs: Logs | None, purpose: str) -> float | None:
-        """The number that is watched; None, with a warning, when it is not among the logs."""
+        """The number that is watched; None, with a warning, when it is not among the logs.
+
+        Raises:
+            TypeError: it is no number.
+        """
         found = (logs or {}).get(self.monitor)
         if found is None:
             warnings.warn(
@@ -38,6 +71,8 @@ class MonitorCallback(Callback):
                 f"Available metrics are: {','.join(logs or {})}",
                 stacklevel=4,
             )
+        elif not is_number(found):
+            raise TypeError(f"{type(self).__name__}: the log {self.monitor!r} must be a number. Received: {found!r}")
         return found
 
     def improves(self, value: float, reference: float | None) -> bool:
@@ -46,7 +81,9 @@ class MonitorCallback(Callback):
         Raises:
             ValueError: it is not known whether more or less is better.
         """
-        if reference is None:
+        if math.isnan(value):
+            return False
+        if reference is None or math.isnan(reference):
             return True
         if self._direction() == "down":
             return value + self.min_delta < reference
@@ -67,6 +104,11 @@ class MonitorCallback(Callback):
         return directions[-1]
 
 
+def is_number(value: Any) -> bool:
+    """Whether a log is a number, of Python or of no axes."""
+    return isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
+
+
 class EarlyStopping(MonitorCallback):
     """Stop when a number has not become better for ``patience`` epochs.
 
@@ -77,6 +119,9 @@ class EarlyStopping(MonitorCallback):
         baseline: epochs count as improvements only when they are better than this too.
         restore_best_weights: whether the model gets the weights of the best epoch at the end.
         start_from_epoch: earlier epochs are not looked at.
+
+    Raises:
+        ValueError: patience or start_from_epoch that is no integer from 0 on, a baseline that is no number.
 
     >>> stopping = EarlyStopping(monitor="loss", patience=2)
     >>> stopping.patience, stopping.best
@@ -91,16 +136,17 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.patience = patience
+        self.patience = count("patience", patience)
         self.verbose = verbose
-        self.baseline = baseline
+        self.baseline = number_or_none("baseline", baseline)
         self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
+        self.start_from_epoch = count("start_from_epoch", start_from_epoch)
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.wait = 0
         self.stopped_epoch = 0
+        self._stopped = False
         self.best = None
         self.best_weights: list[Any] | None = None
         self.best_epoch = 0
@@ -109,21 +155,21 @@ class EarlyStopping(MonitorCallback):
         value = self.value(logs, "Early stopping")
         if value is None or epoch < self.start_from_epoch:
             return
-        if self.restore_best_weights and self.best_weights is None:  # also when no epoch is ever an improvement
-            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
-        self.wait += 1
-        if self.improves(value, self.best):
+        better = self.improves(value, self.best)
+        if better:
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
                 self.best_weights = self.model.get_weights()
-            if self.baseline is None or self.improves(value, self.baseline):
-                self.wait = 0
-        elif self.wait >= self.patience and epoch > 0:
-            self.stopped_epoch = epoch
+        if better and (self.baseline is None or self.improves(value, self.baseline)):
+            self.wait = 0
+            return
+        self.wait += 1
+        if self.wait >= self.patience:
+            self.stopped_epoch, self._stopped = epoch, True
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        if self.stopped_epoch > 0 and self.verbose > 0:
+        if self._stopped and self.verbose > 0:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose > 0:

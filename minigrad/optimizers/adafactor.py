@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigrad.backend import Array, array_module, filled_like
-from minigrad.config import argument, boolean, number
+from minigrad.backend import Array, array_module
+from minigrad.config import argument, boolean
+from minigrad.kernels.norms import mean, norm, with_square
+from minigrad.optimizers.arguments import not_negative, not_positive, positive_number
 from minigrad.optimizers.formulas import lerp
 from minigrad.optimizers.optimizer import Optimizer
 from minigrad.replay import lifted
@@ -19,7 +21,7 @@ def _bounded(learning_rate: float, t: int) -> float:
 
 
 def _rms(array: Array) -> Array:
-    return array_module(array).sqrt((array * array).mean())
+    return (norm([array]) / max(array.size, 1) ** 0.5).astype(array.dtype)
 
 
 class Adafactor(Optimizer):
@@ -35,30 +37,34 @@ class Adafactor(Optimizer):
     """
 
     learning_rate: Any
-    beta_2_decay: float = argument(number, -0.8)
-    epsilon_1: float = argument(number, 1e-30)
-    epsilon_2: float = argument(number, 1e-3)
-    clip_threshold: float = argument(number, 1.0)
+    beta_2_decay: float = argument(not_positive, -0.8)
+    epsilon_1: float = argument(not_negative, 1e-30)
+    epsilon_2: float = argument(not_negative, 1e-3)
+    clip_threshold: float = argument(positive_number, 1.0)
     relative_step: bool = argument(boolean, True)
 
     def slot(self, name: str, variable: Variable) -> Array | None:
         if (name == "velocity") != (variable.ndim < 2):
             return None
-        axis = {"r": -1, "c": -2}.get(name)
-        return filled_like(variable.data if axis is None else variable.data.sum(axis), 0)
+        shape, axis = list(variable.shape), {"r": -1, "c": -2}.get(name)
+        if axis is not None:
+            del shape[axis]
+        return array_module(variable.data).zeros(tuple(shape), variable.dtype)
 
     def update_step(
         self, gradient: Array, variable: Array, learning_rate: float, r: Array, c: Array, velocity: Array | None
     ) -> None:
         t, xp = self.iterations + 1, array_module(variable)
         weight = t**self.beta_2_decay
-        square = gradient * gradient + self.epsilon_1
+        gradient, square = with_square(gradient)
+        square += self.epsilon_1
         if velocity is not None:
             lerp(velocity, square, weight)
+            root = xp.sqrt(velocity)
         else:
-            lerp(r, square.mean(-1), weight)
-            lerp(c, square.mean(-2), weight)
-            velocity = (r / r.mean(-1, keepdims=True))[..., None] * c[..., None, :]
-        direction = gradient / xp.sqrt(velocity)
+            lerp(r, mean(square, -1), weight)
+            lerp(c, mean(square, -2), weight)
+            root = xp.sqrt(r / mean(r, -1, keepdims=True))[..., None] * xp.sqrt(c)[..., None, :]
+        direction = gradient / root
         direction /= xp.maximum(_rms(direction) / self.clip_threshold, 1)
         variable -= xp.maximum(_rms(variable), self.epsilon_2) * _bounded(learning_rate, t) * direction

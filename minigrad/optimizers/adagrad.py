@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from minigrad.backend import Array, array_module, filled_like
-from minigrad.config import argument, boolean, number
+from minigrad.backend import Array, array_module, filled_like, wide
+from minigrad.config import argument, boolean
+from minigrad.kernels.norms import add_square, with_square
+from minigrad.optimizers.arguments import not_negative, not_positive, share
 from minigrad.optimizers.formulas import lerp
 from minigrad.optimizers.optimizer import Optimizer
 from minigrad.variable import Variable
-
-
-def _sign(word: str, sign: int) -> Callable[[str, Any], float]:
-    def check(name: str, value: Any) -> float:
-        if number(name, value) * sign < 0:
-            raise ValueError(f"`{name}` needs to be {word} or zero. Received: {name}={value}.")
-        return value
-
-    return check
-
-
-_not_negative = _sign("positive", 1)
 
 
 class RMSprop(Optimizer):
@@ -39,9 +29,9 @@ class RMSprop(Optimizer):
     """
 
     learning_rate: Any
-    rho: float = argument(number, 0.9)
-    momentum: float = argument(number, 0.0)
-    epsilon: float = argument(number, 1e-7)
+    rho: float = argument(share, 0.9)
+    momentum: float = argument(share, 0.0)
+    epsilon: float = argument(not_negative, 1e-7)
     centered: bool = argument(boolean, False)
     elementwise = True
 
@@ -58,7 +48,8 @@ class RMSprop(Optimizer):
         momentum: Array | None = None,
         average_gradient: Array | None = None,
     ) -> None:
-        lerp(velocity, gradient * gradient, 1 - self.rho)
+        gradient, square = with_square(gradient)
+        lerp(velocity, square, 1 - self.rho)
         if average_gradient is not None:
             lerp(average_gradient, gradient, 1 - self.rho)
             velocity = velocity - average_gradient * average_gradient
@@ -77,15 +68,15 @@ class Adagrad(Optimizer):
     """
 
     learning_rate: Any
-    initial_accumulator_value: float = argument(number, 0.1)
-    epsilon: float = argument(number, 1e-7)
+    initial_accumulator_value: float = argument(not_negative, 0.1)
+    epsilon: float = argument(not_negative, 1e-7)
     elementwise = True
 
     def slot(self, name: str, variable: Variable) -> Array | None:
-        return filled_like(variable.data, self.initial_accumulator_value)
+        return filled_like(wide(variable.data), self.initial_accumulator_value)
 
     def update_step(self, gradient: Array, variable: Array, learning_rate: float, accumulator: Array) -> None:
-        accumulator += gradient * gradient
+        gradient = add_square(accumulator, gradient)
         variable -= learning_rate * gradient / array_module(variable).sqrt(accumulator + self.epsilon)
 
 
@@ -96,8 +87,8 @@ class Adadelta(Optimizer):
     """
 
     learning_rate: Any
-    rho: float = argument(number, 0.95)
-    epsilon: float = argument(number, 1e-7)
+    rho: float = argument(share, 0.95)
+    epsilon: float = argument(not_negative, 1e-7)
     elementwise = True
 
     def update_step(
@@ -109,7 +100,8 @@ class Adadelta(Optimizer):
         accumulated_delta_var: Array,
     ) -> None:
         xp = array_module(variable)
-        lerp(accumulated_grad, gradient * gradient, 1 - self.rho)
+        gradient, square = with_square(gradient)
+        lerp(accumulated_grad, square, 1 - self.rho)
         step = xp.sqrt((accumulated_delta_var + self.epsilon) / (accumulated_grad + self.epsilon)) * gradient
         lerp(accumulated_delta_var, step * step, 1 - self.rho)
         variable -= learning_rate * step
@@ -129,16 +121,16 @@ class Ftrl(Optimizer):
     """
 
     learning_rate: Any
-    learning_rate_power: float = argument(_sign("negative", -1), -0.5)
-    initial_accumulator_value: float = argument(_not_negative, 0.1)
-    l1_regularization_strength: float = argument(_not_negative, 0.0)
-    l2_regularization_strength: float = argument(_not_negative, 0.0)
-    l2_shrinkage_regularization_strength: float = argument(_not_negative, 0.0)
-    beta: float = argument(number, 0.0)
+    learning_rate_power: float = argument(not_positive, -0.5)
+    initial_accumulator_value: float = argument(not_negative, 0.1)
+    l1_regularization_strength: float = argument(not_negative, 0.0)
+    l2_regularization_strength: float = argument(not_negative, 0.0)
+    l2_shrinkage_regularization_strength: float = argument(not_negative, 0.0)
+    beta: float = argument(not_negative, 0.0)
     elementwise = True
 
     def slot(self, name: str, variable: Variable) -> Array | None:
-        return filled_like(variable.data, self.initial_accumulator_value if name == "accumulator" else 0)
+        return filled_like(wide(variable.data), self.initial_accumulator_value if name == "accumulator" else 0)
 
     def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None) -> None:
         if self._present_rate() == 0:
@@ -150,7 +142,7 @@ class Ftrl(Optimizer):
     ) -> None:
         l1, l2 = self.l1_regularization_strength, self.l2_regularization_strength + self.beta / (2 * learning_rate)
         before = accumulator**-self.learning_rate_power
-        accumulator += gradient * gradient
+        gradient = add_square(accumulator, gradient)
         after = accumulator**-self.learning_rate_power
         linear += gradient + 2 * self.l2_shrinkage_regularization_strength * variable
         linear -= (after - before) / learning_rate * variable

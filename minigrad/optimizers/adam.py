@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 from minigrad.backend import Array, array_module
-from minigrad.config import argument, boolean, number
-from minigrad.optimizers.formulas import lerp, norm
+from minigrad.config import argument, boolean
+from minigrad.kernels.norms import norm, scaled, with_square
+from minigrad.optimizers.arguments import below_one, not_negative
+from minigrad.optimizers.formulas import lerp
 from minigrad.optimizers.joint import Group
 from minigrad.optimizers.optimizer import Optimizer
 from minigrad.replay import each_time, host_number, lifted
@@ -18,14 +20,16 @@ class Moments(Optimizer):
     """The arguments of the rules with two moments, and what these do first."""
 
     learning_rate: Any
-    beta_1: float = argument(number, 0.9)
-    beta_2: float = argument(number, 0.999)
-    epsilon: float = argument(number, 1e-7)
+    beta_1: float = argument(below_one, 0.9)
+    beta_2: float = argument(below_one, 0.999)
+    epsilon: float = argument(not_negative, 1e-7)
 
-    def gather(self, gradient: Array, momentum: Array, velocity: Array) -> None:
-        """Let the gradient into the moments."""
+    def gather(self, gradient: Array, momentum: Array, velocity: Array) -> Array:
+        """Let the gradient into the moments. Returns it, but for numbers too large to be squared."""
+        gradient, square = with_square(gradient)
         lerp(momentum, gradient, 1 - self.beta_1)
-        lerp(velocity, gradient * gradient, 1 - self.beta_2)
+        lerp(velocity, square, 1 - self.beta_2)
+        return gradient
 
 
 @lifted
@@ -77,7 +81,7 @@ class Adam(Moments):
 def _decay(name: str, value: Any) -> float:
     if value is None:
         raise ValueError(f"Argument `{name}` must be a float. Received: {name}=None")
-    return number(name, value)
+    return not_negative(name, value)
 
 
 class AdamW(Adam):
@@ -136,9 +140,9 @@ class Nadam(Moments):
     ) -> None:
         t, u = self.iterations + 1, host_number(self._u_product.item)
         mu, mu_next = self._mu(t), self._mu(t + 1)
-        self.gather(gradient, momentum, velocity)
+        gradient = self.gather(gradient, momentum, velocity)
         ahead = mu_next / (1 - u * mu_next) * momentum + (1 - mu) / (1 - u) * gradient
-        root = array_module(variable).sqrt(velocity / (1 - self.beta_2**t))
+        root = array_module(variable).sqrt(velocity) / (1 - self.beta_2**t) ** 0.5
         variable -= learning_rate * ahead / (root + self.epsilon)
 
 
@@ -156,9 +160,9 @@ class Lamb(Moments):
     ) -> None:
         t, xp = self.iterations + 1, array_module(variable)
         self.gather(gradient, momentum, velocity)
-        root = xp.sqrt(velocity / (1 - self.beta_2**t))
+        root = xp.sqrt(velocity) / (1 - self.beta_2**t) ** 0.5
         direction = momentum / (1 - self.beta_1**t) / (root + self.epsilon)
         length, reach = norm([variable]), norm([direction])
         both = (length > 0) & (reach > 0)
         ratio = xp.where(both, length, 1) / xp.where(both, reach, 1)
-        variable -= learning_rate * ratio * direction
+        variable -= learning_rate * scaled(direction, ratio)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from minigrad.backend import Array, array_module
 
 
 def lerp(average: Array, value: Array, weight: float) -> None:
     """Move ``average`` in place by the share ``weight`` of its way to ``value``: a <- (1 - weight) a + weight v."""
-    average += weight * (value - average)
-
-
-def norm(arrays: Sequence[Array]) -> Array:
-    """The Euclidean norm of all numbers in ``arrays``, as an array of no axes on their device."""
-    return array_module(*arrays).sqrt(sum((a * a).sum() for a in arrays))
+    if isinstance(weight, float):
+        average *= 1 - weight
+    else:  # a number of the host in a captured step, which meets arrays in formulas alone
+        average[...] = (1 - weight) * average
+    average += weight * value
 
 
 def shrink(length: Array, limit: float) -> Array:

@@ -134,14 +134,16 @@ class Joint:
             if variable.data is not view or variable.leaf is not None:  # the tape must know of each change
                 variable.take(view)
 
-    def project(self) -> None:
-        """Let the constraints of the variables bring them to where they belong."""
-        if all(variable.constraint is None for variable in self.variables):
+    def project(self, owners: Sequence[Variable]) -> None:
+        """Let the constraints of the owners, the variables themselves or those they belong to, bring them to where they
+        should be.
+        """
+        if [owner.constraint for owner in owners].count(None) == len(owners):
             return
         array = self.writable()
-        for part, variable in zip(self.parts(array), self.variables, strict=True):
-            if variable.constraint is not None:
-                part[...] = variable.fitting(variable.constraint(Tensor._output(part, None)))
+        for part, variable, owner in zip(self.parts(array), self.variables, owners, strict=True):
+            if owner.constraint is not None:
+                part[...] = variable.fitting(owner.constraint(Tensor._output(part, None)))
         self.assign(array)
 
     def parts(self, array: Array) -> list[Array]:

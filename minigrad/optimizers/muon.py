@@ -8,10 +8,11 @@ from typing import Any
 
 from minigrad.backend import Array, array_module
 from minigrad.config import argument, boolean, number, positive
+from minigrad.kernels.norms import norm, scaled, with_square
 from minigrad.ops import matmul
 from minigrad.optimizers.adam import corrected_rate
-from minigrad.optimizers.arguments import number_or_none
-from minigrad.optimizers.formulas import lerp, norm
+from minigrad.optimizers.arguments import below_one, not_negative, not_negative_or_none, patterns, share
+from minigrad.optimizers.formulas import lerp
 from minigrad.optimizers.optimizer import Optimizer
 from minigrad.variable import Variable
 
@@ -30,11 +31,11 @@ class Muon(Optimizer):
     """
 
     learning_rate: Any
-    adam_beta_1: float = argument(number, 0.9)
-    adam_beta_2: float = argument(number, 0.999)
-    adam_weight_decay: float | None = argument(number_or_none, 0.004)
-    epsilon: float = argument(number, 1e-7)
-    weight_decay: float | None = argument(number_or_none, 0.004)
+    adam_beta_1: float = argument(below_one, 0.9)
+    adam_beta_2: float = argument(below_one, 0.999)
+    adam_weight_decay: float | None = argument(not_negative_or_none, 0.004)
+    epsilon: float = argument(not_negative, 1e-7)
+    weight_decay: float | None = argument(not_negative_or_none, 0.004)
     clipnorm: float | None
     clipvalue: float | None
     global_clipnorm: float | None
@@ -44,16 +45,16 @@ class Muon(Optimizer):
     loss_scale_factor: float | None
     gradient_accumulation_steps: int | None
     name: str | None
-    exclude_layers: list[str] = argument(lambda name, value: list(value or ()), None)
+    exclude_layers: list[str] = argument(lambda name, value: list(patterns(name, value)), None)
     exclude_embeddings: bool = argument(boolean, True)
     muon_a: float = argument(number, 3.4445)
     muon_b: float = argument(number, -4.7750)
     muon_c: float = argument(number, 2.0315)
-    adam_lr_ratio: float = argument(number, 1)
-    momentum: float = argument(number, 0.95)
+    adam_lr_ratio: float = argument(not_negative, 1)
+    momentum: float = argument(share, 0.95)
     ns_steps: int = argument(positive, 5)
     nesterov: bool = argument(boolean, True)
-    rms_rate: float | None = argument(number_or_none, 0.2)
+    rms_rate: float | None = argument(not_negative_or_none, 0.2)
 
     def _should_use_adamw(self, variable: Variable) -> bool:
         return (
@@ -71,9 +72,10 @@ class Muon(Optimizer):
     def update_step(
         self, gradient: Array, variable: Array, learning_rate: float, momentum: Array, velocity: Array | None
     ) -> None:
+        gradient, square = with_square(gradient)
         if velocity is not None:  # only variables that follow Adam have one
             lerp(momentum, gradient, 1 - self.adam_beta_1)
-            lerp(velocity, gradient * gradient, 1 - self.adam_beta_2)
+            lerp(velocity, square, 1 - self.adam_beta_2)
             alpha = corrected_rate(learning_rate, self.iterations + 1, self.adam_beta_1, self.adam_beta_2)
             root = array_module(variable).sqrt(velocity)
             variable -= alpha * self.adam_lr_ratio * momentum / (root + self.epsilon)
@@ -86,7 +88,7 @@ class Muon(Optimizer):
 
     def _orthogonal(self, g: Array) -> Array:
         """U V^T of the singular value decomposition U S V^T, roughly: the singular values come near to 1."""
-        x = g / (norm([g]) + 1e-7)
+        x = scaled(g, 1 / (norm([g]) + 1e-7))
         x = x.T if g.shape[0] > g.shape[1] else x
         for _ in range(self.ns_steps):
             a = matmul(x, x.T)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from minigrad.backend import Array, array_module, asarray, capturing, describe, device_of, filled_like
+from minigrad.backend import Array, HostArray, array_module, asarray, capturing, describe, device_of, filled_like, wide
+from minigrad.constraints import Constraint
 from minigrad.kernels import parallel
-from minigrad.optimizers.formulas import lerp, norm, shrink
+from minigrad.kernels.norms import norm, scaled
+from minigrad.optimizers.decay import WeightDecay
+from minigrad.optimizers.formulas import lerp, shrink
+from minigrad.optimizers.in_place import check_changed
 from minigrad.optimizers.joint import Group, Joint, joined
-from minigrad.optimizers.state import OptimizerState, check_variables
+from minigrad.optimizers.state import Kept, check_variables, listed
 from minigrad.replay import each_time, lifted
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable
@@ -21,7 +24,7 @@ _LARGE, _PIECE = 1 << 19, 1 << 17  # elements from which on a step is made in pi
 _MICROSECONDS = 2e-3  # about what a step takes for an element
 
 
-class Optimizer(OptimizerState):
+class Optimizer(WeightDecay):
     """A rule that changes variables by their gradients.
 
     A subclass writes `update_step`. The parameters that this has after the learning rate are arrays which the
@@ -60,13 +63,14 @@ class Optimizer(OptimizerState):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._undecayed: frozenset[Variable] = frozenset()
-        self._undecayed_names: tuple[str, ...] = ()
         self._groups: list[Group] = []
-        self._grouped: Any = None  # for which positions and devices
+        self._grouped: Any = None  # for which positions, devices and constraints
+        self._can_refuse = False  # whether a step runs code that can raise halfway, not only minigrad's own
+        self._suspects = self._rebound  # parameters whose arrays the rule must be seen to change
 
     def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None) -> None:
-        """Change the variables by their gradients; nothing is changed if one of them does not fit.
+        """Change the variables by their gradients. Nothing is changed if one of them does not fit, or if a rule or a
+        constraint raises.
 
         Args:
             grads: for each variable a Tensor or an array, or None to leave it alone, with a warning.
@@ -77,38 +81,59 @@ class Optimizer(OptimizerState):
             TypeError: a gradient on another device, or not of numbers.
         """
         self._check_capture()
-        gradients, variables = self._checked(list(grads), trainable_variables)
+        gradients, variables = self._checked(listed("apply", "grads", grads), trainable_variables)
         if not gradients:
             return
         learning_rate = self.learning_rate
         groups = self._groups_of(variables)
+        guarded = self._can_refuse and capturing.get() is None  # a capture puts back what it tried out
+        kept = Kept([*self._trainable_variables, *self._state]) if guarded else None
+        try:
+            self._apply(gradients, groups, learning_rate)
+        except BaseException:
+            if kept is not None:
+                kept.put_back()
+            raise
+        each_time(self._count)
+
+    def _apply(self, gradients: list[Array], groups: list[Group], learning_rate: float) -> None:
+        """The recipe, in its order."""
         gradients = [group.joined(gradients) for group in groups]
         if self.loss_scale_factor:
             gradients = [g / self.loss_scale_factor for g in gradients]
         if self.gradient_accumulation_steps:
             gradients = self._accumulated(gradients, groups, self.gradient_accumulation_steps)
-        if gradients:
-            if self.clipnorm:  # of each variable alone
-                parts = [group.weights.parts(g) for group, g in zip(groups, gradients, strict=True)]
-                gradients = [joined(self._clip_gradients(part), zeros=True) for part in parts]
-            else:
-                gradients = self._clip_gradients(gradients)
-            self._decay([group.weights for group in groups if group.decays], learning_rate)
-            self._update(gradients, groups, learning_rate)
+            if not gradients:
+                return
+        if self.clipnorm:  # of each variable alone
+            parts = [group.weights.parts(g) for group, g in zip(groups, gradients, strict=True)]
+            gradients = [joined(self._clip_gradients(part), zeros=True) for part in parts]
+        else:
+            gradients = self._clip_gradients(gradients)
+        self._update(gradients, groups, learning_rate)
+        for group in groups:
+            group.weights.project(group.weights.variables)
         if self.use_ema:
             self._average()
-        for group in groups:
-            group.weights.project()
-        each_time(self._count)
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> Variable:
         """`apply` for pairs of a gradient and its variable; returns the count of calls."""
-        pairs = list(grads_and_vars)
+        pairs = listed("apply_gradients", "grads_and_vars", grads_and_vars)
+        if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
+            raise TypeError(
+                f"apply_gradients: pairs (gradient, variable) must be given. Received: grads_and_vars={pairs!r}"
+            )
         self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
         return self._iterations
 
     def step(self, variables: Iterable[Variable] | None = None) -> None:
         """After ``loss.backward()``: `apply` what the trainable variables hold in ``.grad``, and clear it.
+
+        Args:
+            variables: such as ``model.trainable_weights``; those of the first call by default.
+
+        Raises:
+            ValueError, TypeError: no variables at the first call; all that `apply` refuses.
 
         >>> w = Variable([1.0, 2.0], name="w")
         >>> (w * w).sum().backward()
@@ -116,8 +141,22 @@ class Optimizer(OptimizerState):
         >>> w.tolist(), w.grad
         ([0.9800000190734863, 1.9600000381469727], None)
         """
-        trained = [v for v in (self._trainable_variables if variables is None else variables) if v.trainable]
-        self.apply([variable.grad for variable in trained], trained)
+        if variables is None and not self.built:
+            raise ValueError(
+                "step: at the first call the variables must be given, as in optimizer.step(model.trainable_weights). "
+                "Received: step() of an optimizer that has seen none"
+            )
+        given = self._trainable_variables if variables is None else listed("step", "variables", variables)
+        try:
+            trained = [v for v in given if v.trainable]
+            gradients = [variable.grad for variable in trained]
+        except AttributeError:
+            check_variables(given)
+            raise
+        if not trained:
+            warnings.warn("step: none of the variables is trainable, so nothing is learned", stacklevel=2)
+            return
+        self.apply(gradients, trained)
         for variable in trained:
             variable.grad = None
 
@@ -125,29 +164,24 @@ class Optimizer(OptimizerState):
         """The loss times `loss_scale_factor`: what to take gradients of, if there is such a factor."""
         return loss * self.loss_scale_factor if self.loss_scale_factor else loss
 
-    def exclude_from_weight_decay(
-        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
-    ) -> None:
-        """Spare these variables the weight decay, and those in whose name one of the patterns is found.
-
-        Raises:
-            ValueError: the optimizer is built.
-        """
-        if self.built:
-            raise ValueError("`exclude_from_weight_decay()` can only be configured before the optimizer is built.")
-        self._undecayed = frozenset(var_list or ())
-        self._undecayed_names = tuple(var_names or ())
-
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
-        """With `use_ema`, let the variables become their averages: the last act of training.
+        """With `use_ema`, let the variables become their averages, as far as their constraints allow: the last act of
+        training.
 
         Raises:
             ValueError: a variable that the optimizer was not built with.
         """
         if self.use_ema:
-            variables = list(var_list)
-            for variable, i in zip(variables, self._positions_of(variables), strict=True):
-                variable.assign(self._model_variables_moving_average[i])
+            variables = listed("finalize_variable_values", "var_list", var_list)
+            check_variables(variables)
+            averages = [self._model_variables_moving_average[i] for i in self._positions_of(variables)]
+            values = [
+                average if variable.constraint is None else variable.constraint(average.value)
+                for variable, average in zip(variables, averages, strict=True)
+            ]
+            fitting = [variable.fitting(value) for variable, value in zip(variables, values, strict=True)]
+            for variable, array in zip(variables, fitting, strict=True):
+                variable.assign(array)
 
     # ------------------------------------------------------------------ the parts of the recipe, in its order
 
@@ -164,7 +198,7 @@ class Optimizer(OptimizerState):
 
     def _checked(self, grads: list[Any], given: Iterable[Variable] | None) -> tuple[list[Array], list[Variable]]:
         """The gradients that exist, as arrays that fit, and their variables."""
-        variables = self._trainable_variables if given is None else list(given)
+        variables = self._trainable_variables if given is None else listed("apply", "trainable_variables", given)
         if not grads:
             return [], []
         if given is None and not self.built:
@@ -178,11 +212,11 @@ class Optimizer(OptimizerState):
                 f"Received: {len(grads)} gradients, {len(variables)} variables"
             )
         check_variables(variables)
-        if self.built:
-            self._positions_of(variables)
         pairs = [(_fitted(g, v), v) for g, v in zip(grads, variables, strict=True) if g is not None]
         if not pairs:
             raise ValueError("No gradients provided for any variable.")
+        if self.built:
+            self._positions_of(variables)
         if missing := [v.path for g, v in zip(grads, variables, strict=True) if g is None]:
             warnings.warn(f"Gradients do not exist for variables {missing} when minimizing the loss.", stacklevel=3)
         self.build(variables)
@@ -194,12 +228,16 @@ class Optimizer(OptimizerState):
         long as the same variables are asked for.
         """
         positions = self._positions_of(variables)
-        asked = (positions, self._devices)
+        asked = (positions, self._devices, [variable.constraint for variable in variables])
         if self._grouped == asked:
             return self._groups
+        self._can_refuse = not self._ours or any(_can_refuse(variable) for variable in variables)
+        if self._grouped is None:
+            self._tell_of_nobody()
         members: dict[Any, list[int]] = {}
         for i, variable in enumerate(variables):
             small = variable.size <= (_SMALL if variable.device == "cpu" else _SMALL_ON_GPU)
+            small &= variable.dtype.itemsize > 2  # the state of float16 is float32: on a GPU with other gaps
             alone = None if self.elementwise and small else i
             key = (alone, variable.dtype, variable.device, self._decays(variable))
             members.setdefault(key, []).append(i)
@@ -228,44 +266,41 @@ class Optimizer(OptimizerState):
         """The gradients within the limit: of each norm, of the common norm, of each element."""
         gradients = [g.data if isinstance(g, Tensor) else asarray(g) for g in grads]
         if self.clipnorm and self.clipnorm > 0:
-            return [g * shrink(norm([g]), self.clipnorm) for g in gradients]
+            return [scaled(g, shrink(norm([g]), self.clipnorm)) for g in gradients]
         if self.global_clipnorm and self.global_clipnorm > 0:
             xp, length = array_module(*gradients), norm(gradients)
             factor = xp.where(xp.isfinite(length), shrink(length, self.global_clipnorm), float("nan"))
-            return [g * factor.astype(g.dtype) for g in gradients]
+            return [scaled(g, factor) for g in gradients]
         if self.clipvalue and self.clipvalue > 0:
             return [g.clip(-self.clipvalue, self.clipvalue) for g in gradients]
         return gradients
 
-    def _apply_weight_decay(self, variables: Iterable[Variable], learning_rate: float | None = None) -> None:
-        """Take from each variable that is not excluded, the bias too, its share."""
-        learning_rate = self.learning_rate if learning_rate is None else learning_rate
-        self._decay([Joint([variable]) for variable in variables if self._decays(variable)], learning_rate)
-
-    def _decays(self, variable: Variable) -> bool:
-        excluded = any(re.search(name, variable.name) for name in self._undecayed_names)
-        return variable not in self._undecayed and not excluded
-
-    def _weight_decay_of(self, variable: Variable) -> float | None:
-        return self.weight_decay
-
-    def _decay(self, weights: list[Joint], learning_rate: float) -> None:
-        for joint in weights:
-            decay = self._weight_decay_of(joint.variables[0])
-            if decay:
-                w = joint.writable()
-                w -= (decay * learning_rate) * w
-                joint.assign(w)
-
     def _update(self, gradients: list[Array], groups: list[Group], learning_rate: float) -> None:
-        """`update_step` for each group, with arrays that may be changed in place."""
+        """Weight decay and `update_step` for each group, with arrays that may be changed in place."""
         for gradient, group in zip(gradients, groups, strict=True):
             w = group.weights.writable()
+            own = wide(w)
+            if group.decays:
+                self._decay(own, group.weights.variables[0], learning_rate)
             slots = {name: slot.writable() for name, slot in group.slots.items()}
-            self._step_in_pieces(gradient, w, learning_rate, slots)
+            if self._suspects and capturing.get() is None:
+                self._watched_step(gradient, own, learning_rate, slots)
+            else:
+                self._step_in_pieces(gradient, own, learning_rate, slots)
+            if own is not w:
+                w[...] = own
             group.weights.assign(w)
             for name, array in slots.items():
                 group.slots[name].assign(array)
+
+    def _watched_step(self, gradient: Array, w: Array, learning_rate: float, slots: dict[str, Array]) -> None:
+        """The first step of a rule that gives its parameters other values: their arrays must change too."""
+        arrays = {self._variable_name: w, **slots}
+        before = {name: array.copy() for name, array in arrays.items()}
+        self._step_in_pieces(gradient, w, learning_rate, slots)
+        if learning_rate and bool((gradient != 0).any()):
+            check_changed(f"{type(self).__name__}.update_step", self._suspects, before, arrays)
+            self._suspects = set()
 
     def _step_in_pieces(self, gradient: Array, w: Array, learning_rate: float, slots: dict[str, Array]) -> None:
         """`update_step`; on the CPU piece by piece where it can, so that what the formula makes stays in the cache."""
@@ -274,7 +309,12 @@ class Optimizer(OptimizerState):
             self.elementwise and w.size >= _LARGE and device_of(w) == "cpu"
             and all(array.flags.c_contiguous for array in (w, *slots.values()))
         ):
-            self.update_step(gradient, w, learning_rate, **{**absent, **slots})
+            rule: Callable[..., Any] = self.update_step
+            if rule(gradient, w, learning_rate, **{**absent, **slots}) is not None:
+                raise RuntimeError(
+                    f"{type(self).__name__}.update_step: must change its arrays in place and return nothing. "
+                    "Received: a value that was returned"
+                )
             return
         rows = [array.reshape(-1) for array in (gradient, w, *slots.values())]
 
@@ -292,8 +332,21 @@ class Optimizer(OptimizerState):
             array = group.averages.writable()
             lerp(array, group.weights.data(), weight)
             group.averages.assign(array)
+            del array  # held here, it would be copied
+            group.averages.project(group.weights.variables)
         if self.ema_overwrite_frequency and (self.iterations + 1) % self.ema_overwrite_frequency == 0:
             self.finalize_variable_values(self._trainable_variables)
+
+
+def _can_refuse(variable: Variable) -> bool:
+    """Whether the constraint of a variable can raise in one step and not in another, as only that of a user can: one of
+    minigrad's own asks for a shape, and is tried here.
+    """
+    constraint = variable.constraint
+    ours = isinstance(constraint, Constraint) and type(constraint).__module__ == Constraint.__module__
+    if ours:
+        variable.fitting(constraint(variable.value))  # type: ignore[misc]
+    return constraint is not None and not ours
 
 
 @lifted
@@ -303,8 +356,13 @@ def _share(count: int, momentum: float) -> float:
 
 
 def _fitted(gradient: Any, variable: Variable) -> Array:
-    """The array of a gradient, in the dtype of its variable."""
+    """The array of a gradient, in the dtype of its variable, or float32 for float16."""
     own = variable.data
+    dtype = own.dtype
+    if type(gradient) is Tensor:
+        array = gradient.data
+        if array.dtype is dtype and array.shape == own.shape and type(array) is HostArray is type(own):
+            return array if dtype.itemsize > 2 else array.astype("float32")
     array = gradient.data if isinstance(gradient, Tensor) else asarray(gradient, like=own)
     if array.shape != own.shape:
         raise ValueError(
@@ -315,9 +373,12 @@ def _fitted(gradient: Any, variable: Variable) -> Array:
         raise TypeError(
             f"apply: the gradient of {variable.path!r} must be of real numbers. Received: gradient={describe(array)}"
         )
-    if device_of(array) != device_of(own):
+    on_host = type(array) is HostArray and type(own) is HostArray
+    if not on_host and device_of(array) != device_of(own):
         raise TypeError(
             f"apply: the gradient of {variable.path!r} must be on the device of the variable; move one with "
             f".to(device). Received: gradient on {device_of(array)!r}, variable on {variable.device!r}"
         )
-    return array if array.dtype == own.dtype else array.astype(own.dtype)
+    if dtype.itemsize < 4:
+        dtype = "float32"
+    return array if array.dtype == dtype else array.astype(dtype)

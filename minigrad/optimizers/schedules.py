@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -16,8 +17,20 @@ def _positive(name: str, value: Any) -> float:
     return value
 
 
+def _not_negative(name: str, value: Any) -> float:
+    if number(name, value) < 0:
+        raise ValueError(f"Argument `{name}` must be >= 0. Received: {name}={value!r}")
+    return value
+
+
 def _numbers(name: str, value: Any) -> list[float]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(f"Argument `{name}` must be a list of numbers. Received: {name}={value!r}")
     return [number(name, part) for part in value]
+
+
+def _rates(name: str, value: Any) -> list[float]:
+    return [_not_negative(name, part) for part in _numbers(name, value)]
 
 
 class LearningRateSchedule(Configurable, family="schedule", module="keras.optimizers.schedules"):
@@ -42,9 +55,9 @@ class ExponentialDecay(LearningRateSchedule):
     [1.0, 0.5, 0.25]
     """
 
-    initial_learning_rate: float = argument(number)
+    initial_learning_rate: float = argument(_not_negative)
     decay_steps: float = argument(_positive)
-    decay_rate: float = argument(number)
+    decay_rate: float = argument(_not_negative)
     staircase: bool = argument(boolean, False)
 
     def __call__(self, step: float) -> float:
@@ -75,7 +88,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     """
 
     boundaries: list[float] = argument(_numbers)
-    values: list[float] = argument(_numbers)
+    values: list[float] = argument(_rates)
     name: str = argument(default="PiecewiseConstant")
 
     def __post_init__(self) -> None:
@@ -100,10 +113,10 @@ class PolynomialDecay(LearningRateSchedule):
     [1.0, 0.25, 0.0, 0.0]
     """
 
-    initial_learning_rate: float = argument(number)
+    initial_learning_rate: float = argument(_not_negative)
     decay_steps: float = argument(_positive)
-    end_learning_rate: float = argument(number, 0.0001)
-    power: float = argument(number, 1.0)
+    end_learning_rate: float = argument(_not_negative, 0.0001)
+    power: float = argument(_not_negative, 1.0)
     cycle: bool = argument(boolean, False)
 
     def __call__(self, step: float) -> float:
@@ -123,16 +136,29 @@ class CosineDecay(LearningRateSchedule):
 
     With a warm-up, first a line from lr to the target over the warm-up steps, and then the wave from the target.
 
+    Raises:
+        ValueError: warm-up steps without a target.
+
     >>> [round(CosineDecay(1.0, 10)(step), 6) for step in (0, 5, 10, 20)]
     [1.0, 0.5, 0.0, 0.0]
     """
 
-    initial_learning_rate: float = argument(number)
+    initial_learning_rate: float = argument(_not_negative)
     decay_steps: float = argument(_positive)
-    alpha: float = argument(number, 0.0)
+    alpha: float = argument(_not_negative, 0.0)
     name: str | None
-    warmup_target: float | None = argument(lambda name, value: None if value is None else number(name, value), None)
-    warmup_steps: float = argument(number, 0)
+    warmup_target: float | None = argument(
+        lambda name, value: None if value is None else _not_negative(name, value), None
+    )
+    warmup_steps: float = argument(_not_negative, 0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup_steps and self.warmup_target is None:
+            raise ValueError(
+                "Argument `warmup_target` must be given with `warmup_steps`: it is where the warm-up ends. "
+                f"Received: warmup_steps={self.warmup_steps}, warmup_target=None"
+            )
 
     def __call__(self, step: float) -> float:
         start, top = self.initial_learning_rate, self.initial_learning_rate
@@ -154,11 +180,11 @@ class CosineDecayRestarts(LearningRateSchedule):
     [1.0, 0.5, 1.0, 0.5, 1.0]
     """
 
-    initial_learning_rate: float = argument(number)
+    initial_learning_rate: float = argument(_not_negative)
     first_decay_steps: float = argument(_positive)
     t_mul: float = argument(_positive, 2.0)
-    m_mul: float = argument(number, 1.0)
-    alpha: float = argument(number, 0.0)
+    m_mul: float = argument(_not_negative, 1.0)
+    alpha: float = argument(_not_negative, 0.0)
     name: str = argument(default="SGDRDecay")
 
     def __call__(self, step: float) -> float:

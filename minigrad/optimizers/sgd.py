@@ -6,14 +6,14 @@ from typing import Any
 
 from minigrad.backend import Array, array_module
 from minigrad.config import argument, boolean, number
-from minigrad.optimizers.arguments import rate
+from minigrad.optimizers.arguments import rate, share
 from minigrad.optimizers.formulas import lerp
 from minigrad.optimizers.optimizer import Optimizer
 from minigrad.variable import Variable
 
 
 def _momentum(name: str, value: Any) -> float:
-    if not isinstance(value, float) or not 0 <= value <= 1:
+    if not isinstance(value, float) or not 0 <= value <= 1:  # an integer is refused too, as in Keras
         raise ValueError(f"`{name}` must be a float between [0, 1]. Received: {name}={value!r}")
     return value
 
@@ -64,7 +64,7 @@ class Lion(Optimizer):
 
     learning_rate: Any
     beta_1: float = argument(_beta_1, 0.9)
-    beta_2: float = argument(number, 0.99)
+    beta_2: float = argument(share, 0.99)
     elementwise = True
 
     def update_step(self, gradient: Array, variable: Array, learning_rate: float, momentum: Array) -> None:

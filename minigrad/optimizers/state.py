@@ -3,30 +3,53 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from minigrad.backend import Array, asarray, filled_like, move
+from minigrad.backend import Array, array_module, asarray, filled_like, move, wide
 from minigrad.config import plain
-from minigrad.optimizers.arguments import OptimizerArguments
+from minigrad.optimizers.arguments import OptimizerArguments, checked_rate, rate
+from minigrad.optimizers.in_place import rebound
 from minigrad.optimizers.schedules import LearningRateSchedule
 from minigrad.replay import host_number
+from minigrad.tape import Leaf
 from minigrad.tensor import Tensor
 from minigrad.variable import Variable, assign_all
+
+
+class Kept:
+    """Variables as they are. While this holds their arrays, an update in place makes copies (`Variable.writable`)."""
+
+    def __init__(self, variables: Iterable[Variable]) -> None:
+        self._before = [(v, v.data, getattr(v.node, "birth", None)) for v in variables]
+
+    def put_back(self) -> None:
+        """Let them be as they were, for tapes too."""
+        for variable, data, birth in self._before:
+            if variable.data is not data:
+                variable.data = data
+                if isinstance(variable.node, Leaf) and birth is not None:
+                    variable.node.birth = birth
 
 
 class OptimizerState(OptimizerArguments):
     """The state of an optimizer: Variables in one list, `variables`, that can be looked at, saved and assigned."""
 
     _slot_names: ClassVar[dict[str, bool]] = {}  # the slots that update_step asks for, and which have a default
+    _rebound: ClassVar[set[str]] = set()  # the parameters of update_step that it gives other values
+    _variable_name: ClassVar[str] = "variable"  # what update_step calls it
     _learning_rate: Any = None
     elementwise: ClassVar[bool] = False  # whether `update_step` treats each number by itself, whatever the shape
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._ours = cls.__module__.startswith("minigrad.")
         if ("update_step" in vars(cls) or "slot" in vars(cls)) and "elementwise" not in vars(cls):
             cls.elementwise = False  # what a superclass says holds for its own rule
         _self, _gradient, _variable, _rate, *parameters = inspect.signature(cls.update_step).parameters.values()
+        cls._rebound = set() if cls._ours else rebound(cls.update_step)
+        cls._variable_name = _variable.name
         cls._slot_names = {
             p.name: p.default is not p.empty for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         }
@@ -46,7 +69,8 @@ class OptimizerState(OptimizerArguments):
     # ------------------------------------------------------------------ what a subclass writes
 
     def update_step(self, gradient: Array, variable: Array, learning_rate: float, *slots: Any, **named: Any) -> None:
-        """Change ``variable`` and its slots in place by the formula of the rule: arrays of one shape and dtype.
+        """Change ``variable`` and its slots in place by the formula of the rule: arrays of one shape and dtype, for
+        weights of float16 of float32.
 
         The gradient must stay as it is. ``self.iterations + 1`` counts the updates from 1. A rule that treats each
         number by itself may say ``elementwise = True`` beside: then it is given many small variables in one row, and
@@ -66,14 +90,25 @@ class OptimizerState(OptimizerArguments):
 
     @property
     def iterations(self) -> int:
-        """How many updates were made."""
+        """How many updates were made.
+
+        Raises:
+            AttributeError: set.
+        """
         return host_number(self._present_iterations)
+
+    @iterations.setter
+    def iterations(self, value: Any) -> None:
+        raise AttributeError(
+            "iterations: is counted by the optimizer; the count of calls is the first of `variables`, and can be "
+            f"assigned. Received: iterations={value!r}"
+        )
 
     def _present_iterations(self) -> int:
         return self._iterations.item() // (self.gradient_accumulation_steps or 1)
 
     def _count(self) -> None:
-        self._iterations.assign(self._iterations.item() + 1)
+        self._iterations.hold(asarray(self._iterations.data + 1))
 
     @property
     def learning_rate(self) -> float:
@@ -81,13 +116,14 @@ class OptimizerState(OptimizerArguments):
 
         Raises:
             TypeError: set to a number where a schedule decides.
+            ValueError: set to what is no learning rate; a schedule or a function that gave none.
         """
         return host_number(self._present_rate)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         if callable(value):
-            self._learning_rate = value
+            self._learning_rate = rate("learning_rate", value)
         elif isinstance(self._learning_rate, LearningRateSchedule):
             raise TypeError(
                 "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` constructor "
@@ -95,18 +131,24 @@ class OptimizerState(OptimizerArguments):
                 "should instantiate the optimizer with a float `learning_rate` argument."
             )
         elif isinstance(self._learning_rate, Variable):
-            self._learning_rate.assign(float(value))
+            self._learning_rate.assign(checked_rate("learning_rate", value))
         else:
-            self._learning_rate = Variable(float(value), "float64", trainable=False, name="learning_rate")
+            value = checked_rate("learning_rate", value)
+            self._learning_rate = Variable(value, "float64", trainable=False, name="learning_rate")
 
     def _present_rate(self) -> float:
-        if isinstance(self._learning_rate, LearningRateSchedule):
-            return float(self._learning_rate(self._iterations.item()))
-        return float(self._learning_rate() if callable(self._learning_rate) else self._learning_rate)
+        source = self._learning_rate
+        if isinstance(source, Variable):
+            found = source.item()
+        else:
+            found = source(self._iterations.item()) if isinstance(source, LearningRateSchedule) else source()
+        if type(found) is float and 0 <= found < math.inf:
+            return found
+        return checked_rate("learning_rate", found)
 
     def get_config(self) -> dict[str, Any]:
-        rate = self._learning_rate
-        return {"learning_rate": plain(rate) if callable(rate) else rate.item(), **super().get_config()}
+        source = self._learning_rate
+        return {"learning_rate": plain(source) if callable(source) else source.item(), **super().get_config()}
 
     def _config_names(self) -> list[str]:
         return [name for name in super()._config_names() if name != "learning_rate"]
@@ -122,12 +164,12 @@ class OptimizerState(OptimizerArguments):
         """
         if self.built:
             return
-        variables = list(variables)
+        variables = listed("build", "variables", variables)
         check_variables(variables)
         state: list[Variable] = []
 
         def kept(variable: Variable, name: str, first: Array) -> Variable:
-            state.append(Variable(first, trainable=False, name=f"{variable.path.replace('/', '_')}_{name}"))
+            state.append(Variable(wide(first), trainable=False, name=f"{variable.path.replace('/', '_')}_{name}"))
             return state[-1]
 
         def zeros(name: str, wanted: Any) -> list[Variable]:
@@ -140,13 +182,40 @@ class OptimizerState(OptimizerArguments):
         at_times = [[name] for name, optional in self._slot_names.items() if optional]
         for names in (always, *at_times):  # Keras's order: of each variable, then those of some configurations
             for variable, own in zip(variables, slots, strict=True):
-                firsts = {name: self.slot(name, variable) for name in names}
-                own |= {name: kept(variable, name, first) for name, first in firsts.items() if first is not None}
+                firsts = self._first_slots(variable, names)
+                own |= {name: kept(variable, name, first) for name, first in firsts.items()}
         self._state = state
         self._model_variables_moving_average, self._accumulated_gradients, self._slots = averages, sums, slots
         self._trainable_variables = variables
         self._positions = {variable: i for i, variable in enumerate(variables)}
         self.built = True
+
+    def _first_slots(self, variable: Variable, names: Iterable[str]) -> dict[str, Array]:
+        """The slots of a variable with which the arguments let it begin."""
+        firsts = {name: self.slot(name, variable) for name in names}
+        return {name: first for name, first in firsts.items() if first is not None}
+
+    def _change(self, name: str, value: Any) -> None:
+        """Set an argument, but none by which the optimizer has begun already.
+
+        Raises:
+            ValueError: it does not go with the others, or came too late.
+        """
+        if not self.built or value == getattr(self, name):
+            super()._change(name, value)
+            return
+        before, variables = getattr(self, name), self._trainable_variables
+        firsts = [self._first_slots(variable, self._slot_names) for variable in variables]
+        super()._change(name, value)
+        if name in ("use_ema", "gradient_accumulation_steps") or not all(
+            _same(first, self._first_slots(variable, self._slot_names))
+            for first, variable in zip(firsts, variables, strict=True)
+        ):
+            object.__setattr__(self, name, before)
+            raise ValueError(
+                f"{name}: cannot be set any more, for the optimizer keeps state by it since it was built; make a new "
+                f"optimizer. Received: {name}={value!r}, built with {name}={before!r}"
+            )
 
     @property
     def variables(self) -> list[Variable]:
@@ -167,6 +236,7 @@ class OptimizerState(OptimizerArguments):
                 "`optimizer.build(trainable_variables)` to create the optimizer weights before calling `set_weights()`."
             )
         own = self.variables
+        weights = listed("set_weights", "weights", weights)
         arrays = [weight.data if isinstance(weight, Tensor) else asarray(weight) for weight in weights]
         if [array.shape for array in arrays] != [variable.shape for variable in own]:
             raise ValueError(
@@ -179,14 +249,14 @@ class OptimizerState(OptimizerArguments):
 
     def _positions_of(self, variables: Iterable[Variable]) -> list[int]:
         """Where the variables stand among those that the optimizer was built with."""
-        for variable in variables:
-            if variable not in self._positions:
-                raise ValueError(
-                    f"Unknown variable: {variable.path}. This optimizer can only be called for the variables it was "
-                    "originally built with. When working with a new set of variables, you should recreate a new "
-                    "optimizer instance."
-                )
-        return [self._positions[variable] for variable in variables]
+        try:
+            return [self._positions[variable] for variable in variables]
+        except KeyError as error:
+            raise ValueError(
+                f"Unknown variable: {error.args[0].path}. This optimizer can only be called for the variables it was "
+                "originally built with. When working with a new set of variables, you should recreate a new "
+                "optimizer instance."
+            ) from None
 
     def _follow(self) -> None:
         """The state moves to where its variable has moved."""
@@ -199,6 +269,22 @@ class OptimizerState(OptimizerArguments):
                 if state.device != variable.device:
                     state.replace(move(state.data, variable.device))
         self._devices = devices
+
+
+def _same(first: dict[str, Array], second: dict[str, Array]) -> bool:
+    """Whether they hold the same arrays under the same names."""
+    return first.keys() == second.keys() and all(
+        bool(array_module(array).array_equal(array, second[name])) for name, array in first.items()
+    )
+
+
+def listed(who: str, name: str, value: Any) -> list[Any]:
+    """A list of what must be a list, or another iterable; a Variable alone is none."""
+    if type(value) is list:  # as it is most often
+        return value[:]
+    if isinstance(value, (Tensor, str)) or not isinstance(value, Iterable):
+        raise TypeError(f"{who}: {name} must be a list, if need be of one. Received: {name}={value!r}")
+    return list(value)
 
 
 def check_variables(variables: Sequence[Any]) -> None:

@@ -171,7 +171,7 @@ class Checkpoint(NamedTuple):
         if not optimizer.built and saved["of"] and None not in saved["of"]:
             self._build("optimizer", lambda: optimizer.build([model.weights[i] for i in saved["of"]]))
         own = _described(optimizer.variables, optimizer)
-        self._compare("optimizer", type(optimizer).__name__, saved["variables"], own)
+        self._compare("optimizer", type(optimizer).__name__, _widened(saved["variables"], own), own)
         if self.slots[0] < 0:
             raise CheckpointError(
                 "checkpoint: the optimizer's count of calls must not be negative. "
@@ -270,6 +270,14 @@ def _described(variables: Sequence[Any], optimizer: Any = None) -> list[Any]:
         owner = next((owner for owner in owners if variable.name.startswith(owner)), "")
         found.append([variable.name.removeprefix(owner), list(variable.shape), str(variable.dtype)])
     return found
+
+
+def _widened(saved: list[Any], own: list[Any]) -> list[Any]:
+    """What is saved of an optimizer as it would be now: that of float16 weights was once float16 itself."""
+    if len(saved) != len(own):
+        return saved
+    former = [[*here[:2], "float16"] if here[2] == "float32" else None for here in own]
+    return [here if there == half else there for there, here, half in zip(saved, own, former, strict=True)]
 
 
 def _streams(model: Holder) -> list[Generator]:

@@ -8,6 +8,7 @@ from typing import Any
 from minigrad.backend import array_module, to_host
 from minigrad.callbacks.callback import CallbackList, Floats
 from minigrad.callbacks.history import History
+from minigrad.callbacks.monitor import count
 from minigrad.callbacks.progress import level, progress, shown, with_bar
 from minigrad.config import positive
 from minigrad.data import Arrays, Batch, Source, each_input, source_of, train_validation_split
@@ -155,7 +156,7 @@ class Trainer:
                 or any iterable of batches (x, y) or (x, y, sample_weight), or a function of the epoch that returns one.
             y: labels or targets, of length N.
             batch_size: 32 by default; the last batch of an epoch holds what remains.
-            epochs: the number of the last epoch; from ``initial_epoch`` on they are counted.
+            epochs: the number of the last epoch; from ``initial_epoch``, an integer from 0 on, they are counted.
             verbose: 0 for silence, 2 for one line an epoch; "auto" and 1 for a bar where somebody looks on.
             callbacks: a list of `Callback`.
             validation_split: the share of the samples, from the end, that is not trained with but validated.
@@ -175,6 +176,7 @@ class Trainer:
         """
         self._require_compiled("fit")
         epochs, validation_freq = positive("epochs", epochs), positive("validation_freq", validation_freq)
+        initial_epoch = count("initial_epoch", initial_epoch)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split((x, y, sample_weight), validation_split)
         data = source_of(
