@@ -322,3 +322,34 @@ def test_adjoints_of_any_scale(around: Any, made: Any) -> None:
     with pytest.raises(GradcheckError, match="the gradient of x is wrong"):
         adjointcheck(lambda x: around(f(x), x), [x])
     assert adjointcheck(lambda x: around(x * 3.0, x), [x]).passed
+
+
+def test_complex_steps_are_not_believed_where_f_computes_outside_the_ops() -> None:
+    """NumPy's norm drops the imaginary part, so complex steps miss what the tape misses."""
+    x = np.array([0.5, 1.0, -1.2])
+    for f in (
+        lambda x: x / float(np.linalg.norm(x.numpy())),
+        lambda x: (x + 1e9) - 1e9 + x / np.linalg.norm(x.numpy()),
+    ):
+        with pytest.raises(GradcheckError):
+            gradcheck(f, [x])
+
+
+@pytest.mark.parametrize("bend", [lambda g: np.maximum(g, 0.0), lambda g: np.clip(g, -2.0, 2.0), np.sign])
+def test_a_backward_pass_that_is_not_linear(made: Any, bend: Any) -> None:
+    def twice(x: Any) -> Any:
+        return x * 2.0
+
+    f = made(twice, lambda g: 2.0 * bend(g.numpy() if hasattr(g, "numpy") else g))
+    report = refused(f, [np.array([0.3, 1.0])])
+    assert "is not linear in the gradient it is given" in report.wrong[0].cause
+
+
+def test_a_zero_where_f_only_seems_constant() -> None:
+    gradcheck(lambda x: (x / 1e-9).tanh(), [np.array([1.0, -2.0])])  # it is
+    for f, x in (
+        (lambda x: (x + 1e18) + x.detach().tanh() - x, [0.5, 1.0]),
+        (lambda x: 1e18 * x[:1] + x.detach()[1:].exp(), [0.5, 1.0]),
+    ):
+        with pytest.raises(GradcheckError):
+            gradcheck(f, [np.array(x)])
