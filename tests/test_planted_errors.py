@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigrad import Op, gradcheck, layers
-from minigrad.gradcheck import GradcheckError, GradcheckReport, check_layer
+from minigrad.gradcheck import GradcheckError, GradcheckReport, UndecidedError, check_layer
 from tests import planted
 from tests.planted import Planted
 
@@ -115,7 +115,14 @@ def alarms(seeds: range) -> list[int]:
 
 
 def test_no_false_alarm() -> None:
-    assert alarms(range(2000)) == []
+    """None is called wrong; at kinks of the second order a few are undecided."""
+    undecided, wrong = [], []
+    for seed in alarms(range(2000)):
+        with pytest.raises(GradcheckError) as caught:
+            random_check(seed)
+        (undecided if caught.type is UndecidedError else wrong).append(seed)
+    assert wrong == []
+    assert len(undecided) <= 4
 
 
 @pytest.mark.slow
