@@ -10,6 +10,7 @@ import pytest
 
 from minigrad import Op, Tensor, gradcheck, op, ops
 from minigrad.gradcheck import GradcheckError, GradcheckReport, UndecidedError, adjointcheck
+from tests.planted import after, wrong_rule
 
 rng = np.random.default_rng(21)
 
@@ -280,19 +281,19 @@ def test_one_wrong_element_of_many_is_found_by_halving(made: Any) -> None:
     assert report.wrong[0].compared == "2048 of 6000 elements"
 
 
-@pytest.mark.parametrize(("before", "after"), [(0, 0), (1, 1), (2, 0)])
-def test_an_unflipped_kernel_is_recognized_whatever_the_padding(before: int, after: int, made: Any) -> None:
+@pytest.mark.parametrize(("before", "behind"), [(0, 0), (1, 1), (2, 0)])
+def test_an_unflipped_kernel_is_recognized_whatever_the_padding(before: int, behind: int, made: Any) -> None:
     taps = 3
     windows = lambda x: np.lib.stride_tricks.sliding_window_view(x, taps, axis=-1)
 
     def correlated(x: Any, w: Any) -> Any:
-        return windows(np.pad(x, [(0, 0), (before, after)])) @ w
+        return windows(np.pad(x, [(0, 0), (before, behind)])) @ w
 
     def rule_x(g: Any, w: Any) -> Any:
-        return windows(np.pad(g, [(0, 0), (taps - 1 - before, taps - 1 - after)])) @ w  # w[::-1] would be right
+        return windows(np.pad(g, [(0, 0), (taps - 1 - before, taps - 1 - behind)])) @ w  # w[::-1] would be right
 
     def rule_w(g: Any, x: Any) -> Any:
-        return np.einsum("ntk,nt->k", windows(np.pad(x, [(0, 0), (before, after)])), g)
+        return np.einsum("ntk,nt->k", windows(np.pad(x, [(0, 0), (before, behind)])), g)
 
     report = refused(made(correlated, rule_x, rule_w), [rng.normal(size=(2, 9)), rng.normal(size=taps)])
     assert [finding.label for finding in report.wrong] == ["x"]
@@ -353,3 +354,12 @@ def test_a_zero_where_f_only_seems_constant() -> None:
     ):
         with pytest.raises(GradcheckError):
             gradcheck(f, [np.array(x)])
+
+
+@pytest.mark.parametrize("spread", [120.0, 400.0, 690.0])
+def test_a_derivative_that_underflows_times_a_complex_step(spread: float) -> None:
+    """The largest logit's log_softmax is 0 exactly, with a slope of exp(-spread): larger complex steps show it."""
+    for full in (False, True):
+        assert gradcheck(lambda x: x.log_softmax(), [np.array([3.0, 3.0 + spread])], full=full).wrong == []
+    with pytest.raises(GradcheckError), wrong_rule("log_softmax", "x", after(lambda g: g * 1.5)):
+        gradcheck(lambda x: x.log_softmax(), [np.array([3.0, 3.0 + spread])])

@@ -190,6 +190,14 @@ class Elements:
             return judged
         second = by_complex_step(line, 1.3125 * h, continued=True)[0]
         span = host.maximum(abs(self.center), self.grain / self.settings.eps)
+        lost = (claim.analytic != 0) & (abs(first) * h <= numeric.FLOOR)  # too few digits left
+        if lost.any():
+            large = claim.scale * 2.0**-27  # whose square is eps
+            first, second = (
+                host.where(lost, by_complex_step(line, t, continued=True)[0], former)
+                for t, former in ((large, first), (1.3125 * large, second))
+            )
+            h = host.where(lost, large, h)
         return judge_by_complex_steps(first, second, h, span, judged, claim, self.settings)
 
     # ------------------------------------------------------------------ what it says

@@ -162,7 +162,7 @@ def _without_bounds(samples: Samples, claim: Derivative, settings: Settings, ver
 
 
 def by_complex_steps(
-    first: Any, second: Any, h: float, span: Any, judged: Judged, claim: Derivative, settings: Settings
+    first: Any, second: Any, h: Any, span: Any, judged: Judged, claim: Derivative, settings: Settings
 ) -> Judged:
     """The verdicts again, where two complex steps, h and one like it, see what differences cannot: small parts beside
     large ones, and what f rounds off. Where they give the tape's number, and it is not 0, it is right. They are
