@@ -279,7 +279,7 @@ def test_the_word_of_keras_2_for_the_default_reduction() -> None:
 
 
 def test_weights_that_do_not_fit() -> None:
-    with pytest.raises(ValueError, match=r"MeanSquaredError: sample_weight must broadcast to the losses\. Received: "):
+    with pytest.raises(ValueError, match=r"MeanSquaredError: sample_weight must have a weight for each sample"):
         losses.MeanSquaredError()(np.zeros((4, 3)), np.ones((4, 3)), [1.0, 2.0])
 
 

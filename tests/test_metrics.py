@@ -245,5 +245,5 @@ def test_names_of_results() -> None:
 def test_sums_stay_on_the_device() -> None:
     compiled = CompiledMetrics(["accuracy", "mse"])
     with no_grad():
-        compiled.update_state(Tensor([0, 1], device="standin"), Tensor([[0.5, 0.5], [0.1, 0.9]], device="standin"))
+        compiled.update_state(Tensor(np.eye(2), device="standin"), Tensor([[0.5, 0.5], [0.1, 0.9]], device="standin"))
     assert {v.device for metric in compiled.metrics for v in metric.variables} == {"standin"}

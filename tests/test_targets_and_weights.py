@@ -1,0 +1,130 @@
+"""Targets and weights beside outputs: brought to their shape or refused; weights by sample and class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigrad import Sequential, Tensor, layers, losses, metrics, optimizers, set_random_seed
+
+rng = np.random.default_rng(3)
+
+
+def squares(t: Any, p: Any) -> Any:
+    return (t - p) ** 2
+
+
+class Squares(losses.Loss):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return squares(y_true, y_pred)
+
+
+FLAT = rng.normal(size=7)
+OUTPUTS = rng.normal(size=7)
+MEAN = ((FLAT - OUTPUTS) ** 2).mean()
+
+
+@pytest.mark.parametrize("shapes", [((7,), (7, 1)), ((7, 1), (7,)), ((7,), (7,)), ((7, 1), (7, 1))])
+@pytest.mark.parametrize("weights", [None, (7,), (7, 1)])
+def test_vectors_and_columns(shapes: Any, weights: Any) -> None:
+    t, p = FLAT.reshape(shapes[0]), OUTPUTS.reshape(shapes[1])
+    numbers = rng.uniform(0, 2, 7)
+    expected = MEAN if weights is None else ((FLAT - OUTPUTS) ** 2 * numbers).mean()
+    given = None if weights is None else numbers.reshape(weights)
+    for loss in (losses.LossFunctionWrapper(squares), Squares()):
+        np.testing.assert_allclose(loss(t, p, given).item(), expected, rtol=1e-5)
+    if p.ndim == 2:
+        np.testing.assert_allclose(losses.MeanSquaredError()(t, p, given).item(), expected, rtol=1e-5)
+    by_weight = MEAN if given is None else ((FLAT - OUTPUTS) ** 2 * numbers).sum() / numbers.sum()
+    for metric in (metrics.MeanMetricWrapper(squares), metrics.MeanMetricWrapper(Squares(reduction="none"))):
+        np.testing.assert_allclose(metric(t, p, given).item(), by_weight, rtol=1e-5)
+    np.testing.assert_allclose(metrics.RootMeanSquaredError()(t, p, given).item(), by_weight**0.5, rtol=1e-5)
+
+
+def test_sequences_without_their_last_axis() -> None:
+    t, p = rng.normal(size=(4, 5)), rng.normal(size=(4, 5, 1))
+    expected = ((t - p[..., 0]) ** 2).mean()
+    for loss in (losses.LossFunctionWrapper(squares), losses.MeanSquaredError()):
+        np.testing.assert_allclose(loss(t, p).item(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mse", "mae", "mape", "msle", "huber", "log_cosh", "hinge", "poisson", "kld", "dice"])
+@pytest.mark.parametrize(("t", "p"), [((6,), (6, 6)), ((6, 1), (6, 3)), ((1, 3), (6, 3)), ((6, 1, 3), (6, 3))])
+def test_targets_that_would_be_broadcast(name: str, t: Any, p: Any) -> None:
+    with pytest.raises(ValueError, match=r"`target` and `output` must have the same shape"):
+        losses.get(name)(np.ones(t), np.ones(p))
+
+
+@pytest.mark.parametrize("loss", [losses.LossFunctionWrapper(squares), Squares(), metrics.MeanMetricWrapper(squares)])
+def test_a_function_that_broadcasts(loss: Any) -> None:
+    with pytest.raises(ValueError, match=r"must give one value per sample or per output.*values of shape \(6, 6, 3\)"):
+        loss(Tensor(np.ones((6, 1, 3))), Tensor(np.ones((6, 3))))
+
+
+def test_a_metric_of_another_shape() -> None:
+    with pytest.raises(ValueError, match=r"root_mean_squared_error: y_true must have the shape of y_pred"):
+        metrics.RootMeanSquaredError()(np.ones((3, 1)), np.ones((3, 4)))
+    with pytest.raises(ValueError, match=r"sample_weight must have a weight for each sample"):
+        metrics.MeanSquaredError()(np.ones((3, 4)), np.ones((3, 4)), np.ones((3, 3)))
+
+
+def test_a_fit_on_flat_targets_with_a_function_of_ones_own() -> None:
+    x = rng.normal(size=(64, 9, 2)).astype("float32")
+    y = 2 * x.mean(1)[:, 0]
+    set_random_seed(1)
+    model = Sequential([layers.GlobalAveragePooling1D(), layers.Dense(1)])
+    model.compile(optimizers.Adam(0.1), squares, [squares])
+    logs = model.fit(x, y, epochs=60, verbose=0).history
+    true = ((model.predict(x, verbose=0)[:, 0] - y) ** 2).mean()
+    assert true < 1e-3
+    assert logs["loss"][-1] < 1e-3
+    assert logs["squares"][-1] < 1e-3
+
+
+# ---------------------------------------------------------------------- weights
+
+
+@pytest.mark.parametrize("steps", [3, 5])  # as many as samples, too
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "none"])
+def test_a_weight_for_each_sample_of_sequences(steps: int, reduction: str) -> None:
+    t, p = rng.normal(size=(3, steps, 2)), rng.normal(size=(3, steps, 2))
+    weights = np.array([2.0, 0.0, 0.5])
+    values = ((t - p) ** 2).mean(-1) * weights[:, None]
+    expected = {"sum_over_batch_size": values.mean(), "sum": values.sum(), "none": values}[reduction]
+    for given in (weights, weights[:, None]):
+        got = losses.MeanSquaredError(reduction=reduction)(t, p, given)
+        np.testing.assert_allclose(got.numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (3, 5, 2), (2, 5), (5, 3)])
+def test_weights_that_fit_no_sample(shape: Any) -> None:
+    with pytest.raises(ValueError, match=r"sample_weight must have a weight for each sample, of shape \(N,\)"):
+        losses.MeanSquaredError()(np.zeros((3, 5, 2)), np.ones((3, 5, 2)), np.ones(shape))
+
+
+def test_weights_are_not_more_than_the_losses() -> None:
+    with pytest.raises(ValueError, match=r"sample_weight\.shape=\(4, 4\), losses of shape \(4,\)"):
+        losses.MeanAbsoluteError()(np.zeros((4, 2)), np.ones((4, 2)), np.ones((4, 4)))
+
+
+def test_weights_beside_ignored_labels() -> None:
+    labels = np.array([[1, -1, 0], [2, 0, -1], [0, 0, 1]])
+    logits = rng.normal(size=(3, 3, 3))
+    weights = np.array([1.0, 3.0, 0.0])
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    values = -np.take_along_axis(log_p, labels[..., None].clip(0), -1)[..., 0] * (labels >= 0)
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    np.testing.assert_allclose(loss(labels, logits, weights).item(), (values * weights[:, None]).sum() / 7, rtol=1e-5)
+
+
+def test_fit_with_a_weight_for_each_sample_of_sequences() -> None:
+    x = np.arange(15.0, dtype="float32").reshape(5, 3, 1)
+    weights = np.array([0.0, 1.0, 0.0, 2.0, 0.0])
+    model = Sequential([layers.Conv1D(1, 1, kernel_initializer="ones", use_bias=False)])
+    model.compile(optimizers.SGD(0.0), "mse", weighted_metrics=["mse"])
+    logs = model.fit(x, np.zeros_like(x), sample_weight=weights, batch_size=3, shuffle=False, verbose=0).history
+    values = (x[..., 0] ** 2 * weights[:, None]).mean(1)
+    np.testing.assert_allclose(logs["loss"][0], values.mean(), rtol=1e-5)
+    np.testing.assert_allclose(logs["mse"][0], values.sum() / weights.sum(), rtol=1e-5)
