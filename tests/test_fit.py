@@ -37,6 +37,10 @@ LABELS = rng.integers(0, 4, 22)
 with np.load(Path(__file__).parent / "golden" / "training.npz") as archive:
     GOLDEN = dict(archive)
 FITS = json.loads(str(GOLDEN["fits"]))
+for _logs in [FITS[1]["logs"]["history"], FITS[1]["logs"]["evaluate"]]:  # Keras broadcasts a column of labels to six
+    for _name in ("mae", "val_mae"):  # outputs for this metric; here it is refused
+        _logs.pop(_name, None)
+FITS[1]["metrics"].remove("mae")
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minigrad import Sequential, Tensor, layers, losses, metrics, optimizers, set_random_seed
+from minigrad.data import class_weights
 
 rng = np.random.default_rng(3)
 
@@ -128,3 +129,67 @@ def test_fit_with_a_weight_for_each_sample_of_sequences() -> None:
     values = (x[..., 0] ** 2 * weights[:, None]).mean(1)
     np.testing.assert_allclose(logs["loss"][0], values.mean(), rtol=1e-5)
     np.testing.assert_allclose(logs["mse"][0], values.sum() / weights.sum(), rtol=1e-5)
+
+
+def test_the_class_of_each_step() -> None:
+    weight = {0: 4.0, 2: 0.5}
+    steps = np.array([[0, 1, 2, 2], [1, 1, 0, 2]])
+    expected = [[4.0, 1.0, 0.5, 0.5], [1.0, 1.0, 4.0, 0.5]]
+    for y in (steps, steps[..., None], np.eye(3)[steps], np.eye(3, dtype=int)[steps]):
+        assert class_weights(y, weight).tolist() == expected
+    assert class_weights(steps.astype("float32"), weight, labels=True).tolist() == expected
+    bits = np.array([[0, 1, 0]])  # a one-hot vector, unless somebody knows better
+    assert class_weights(bits, weight).tolist() == [1.0]
+    assert class_weights(bits, weight, labels=True).tolist() == [[4.0, 1.0, 4.0]]
+    assert class_weights(np.array([2, 0]), {0.0: 4, np.int64(2): np.float32(0.5)}).tolist() == [0.5, 4.0]
+
+
+@pytest.mark.parametrize("count", [4, 6])  # as many sequences as steps, and more
+@pytest.mark.parametrize("stream", [False, True])
+def test_fit_weighs_each_step_by_its_class(count: int, stream: bool) -> None:
+    x, y = rng.normal(size=(count, 4, 2)).astype("float32"), rng.integers(0, 2, (count, 4))
+    model = Sequential([layers.Conv1D(2, 1)])
+    model.compile(optimizers.SGD(0.0), losses.SparseCategoricalCrossentropy(from_logits=True))
+    by_hand = model.fit(x, y, sample_weight=np.where(y == 1, 6.0, 1.0), batch_size=count, verbose=0).history["loss"]
+    data = ([(x, y)],) if stream else (x, y, count)
+    np.testing.assert_allclose(model.fit(*data, class_weight={1: 6.0}, verbose=0).history["loss"], by_hand, rtol=1e-5)
+
+
+def classifier(loss: Any, units: int = 3) -> Sequential:
+    model = Sequential([layers.Dense(units)])
+    model.compile(optimizers.SGD(0.0), loss)
+    return model
+
+
+@pytest.mark.parametrize("key", ["1", "one", -1, 0.5, None, True, 3])
+@pytest.mark.parametrize("one_hot", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_key_that_is_no_class(key: Any, one_hot: bool, stream: bool) -> None:
+    x, y = rng.normal(size=(6, 2)), np.arange(6) % 3
+    cls = losses.CategoricalCrossentropy if one_hot else losses.SparseCategoricalCrossentropy
+    y = np.eye(3)[y] if one_hot else y
+    model = classifier(cls(from_logits=True))
+    with pytest.raises(ValueError, match=rf"fit: class_weight must have classes .* as keys.*Received: the key {key!r}"):
+        model.fit(*([(x, y)],) if stream else (x, y), class_weight={0: 1.0, key: 2.0}, verbose=0)
+
+
+def test_a_key_that_is_no_bit() -> None:
+    model = classifier(losses.BinaryCrossentropy(from_logits=True), 1)
+    with pytest.raises(ValueError, match=r"classes from 0 to 1 as keys, for 2 classes\. Received: the key 2"):
+        model.fit(rng.normal(size=(6, 2)), np.arange(6) % 2, class_weight={2: 3.0}, verbose=0)
+
+
+@pytest.mark.parametrize("given", [[1.0, 2.0], "balanced", 3.0, (1, 2), np.ones(3)])
+@pytest.mark.parametrize("stream", [False, True])
+def test_class_weights_that_are_no_dict(given: Any, stream: bool) -> None:
+    x, y = rng.normal(size=(6, 2)), np.arange(6) % 3
+    with pytest.raises(ValueError, match=r"fit: class_weight must be a dict of a weight for each class"):
+        classifier("sparse_categorical_crossentropy").fit(
+            *([(x, y)],) if stream else (x, y), class_weight=given, verbose=0
+        )
+
+
+@pytest.mark.parametrize("weight", ["heavy", None, float("nan"), float("inf"), [1.0]])
+def test_class_weights_that_are_no_numbers(weight: Any) -> None:
+    with pytest.raises(ValueError, match=r"class_weight must have a finite number for each class"):
+        class_weights(np.arange(3), {1: weight})

@@ -11,7 +11,7 @@ from minigrad.callbacks.history import History
 from minigrad.callbacks.monitor import count
 from minigrad.callbacks.progress import level, progress, shown, with_bar
 from minigrad.config import positive
-from minigrad.data import Arrays, Batch, Source, each_input, source_of, train_validation_split
+from minigrad.data import Arrays, Batch, Source, check_classes, each_input, source_of, train_validation_split
 from minigrad.losses import Loss, LossFunctionWrapper
 from minigrad.metrics import CompiledMetrics, Mean, Metric, Results
 from minigrad.metrics.compiled import shape_family
@@ -162,7 +162,8 @@ class Trainer:
             validation_split: the share of the samples, from the end, that is not trained with but validated.
             validation_data: (x, y) or (x, y, sample_weight) to `evaluate` after an epoch, or an iterable of batches.
             shuffle: whether arrays are shuffled anew in every epoch, by a seed drawn from `set_random_seed`'s stream.
-            class_weight: a weight for each class, as if it were the ``sample_weight`` of its samples.
+            class_weight: a weight for each class, as if it were the ``sample_weight`` of its samples; of the steps
+                with its label where each step has one.
             sample_weight: how much each sample counts in the loss.
             steps_per_epoch, validation_steps: how many batches to take of an iterable.
             validation_batch_size: ``batch_size`` by default.
@@ -181,13 +182,13 @@ class Trainer:
             (x, y, sample_weight), validation_data = train_validation_split((x, y, sample_weight), validation_split)
         data = source_of(
             x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight,
-            steps=steps_per_epoch,
+            labels=True if getattr(_function(self.loss), "labels", False) else None, steps=steps_per_epoch,
         )
         validation = None
         if validation_data is not None:
             size = batch_size if validation_batch_size is None else validation_batch_size
             validation = _validation(validation_data, size, validation_steps)
-        self._prepare(data)
+        self._prepare(data, class_weight)
         if validation is not None:
             self._prepare(validation)
         history = History()
@@ -304,7 +305,7 @@ class Trainer:
         if not self.compiled:
             raise ValueError(f"You must call `compile()` before calling `{who}()`.")
 
-    def _prepare(self, data: Source) -> None:
+    def _prepare(self, data: Source, class_weight: Mapping[int, float] | None = None) -> None:
         """See to it by a look at the data that model, metrics and optimizer are built, and that all labels exist."""
         first = data.first()
         self._target = self._device_for(first)
@@ -315,6 +316,12 @@ class Trainer:
                 self.compute_loss(x, y, y_pred, weights)
         if self._compiled is not None and y is not None:
             self._compiled.settle(y, y_pred)
+        if class_weight is not None and y is not None and self.loss is not None:
+            loss = self._settled_loss(y, y_pred)
+            if getattr(_function(loss), "labels", False):
+                check_classes(class_weight, y_pred.shape[getattr(loss, "axis", -1)])
+            elif getattr(_function(loss), "__name__", "").startswith("binary_") and y_pred.shape[-1:] == (1,):
+                check_classes(class_weight, 2)
         if y is not None and self.loss is not None and isinstance(data, Arrays):
             self._check_labels(data.parts.y, self._settled_loss(y, y_pred), y_pred)
         if not self.optimizer.built:
@@ -322,8 +329,7 @@ class Trainer:
 
     def _check_labels(self, labels: Any, loss: Any, y_pred: Tensor) -> None:
         """Let a loss of labels see each label once, before anything is learned: it refuses those out of range."""
-        function = getattr(loss, "fn", None) or getattr(loss, "_function", None)
-        if getattr(function, "labels", False) and getattr(loss, "axis", -1) == -1:
+        if getattr(_function(loss), "labels", False) and getattr(loss, "axis", -1) == -1:
             array = labels.data if isinstance(labels, Tensor) else labels
             once = Tensor._output(array_module(array).unique(array), None)
             loss(once, Tensor.ones(len(once), y_pred.shape[-1], device=once.device))
@@ -344,6 +350,11 @@ class Trainer:
 
     def _there(self, value: Any) -> Tensor:
         return _tensor(value).to(self._target or "cpu")
+
+
+def _function(loss: Any) -> Any:
+    """The function that a `Loss` is made of, if it is."""
+    return getattr(loss, "fn", None) or getattr(loss, "_function", None)
 
 
 def _tensor(value: Any) -> Tensor:
