@@ -67,7 +67,7 @@ class Trainer:
         compiled = CompiledMetrics(metrics, weighted_metrics)
         self.optimizer, self.loss, self._compiled = optimizer, found, compiled
         if found is not None and not isinstance(found, (Loss, str)):
-            self.loss = LossFunctionWrapper(found, name=loss if isinstance(loss, str) else found.__name__)
+            self.loss = LossFunctionWrapper(found, name=loss if isinstance(loss, str) else _name_of(found))
         self._loss_tracker, self._results, self.stop_training = Mean(name="loss"), None, False
 
     # ------------------------------------------------------------------ one step: what a subclass may write anew
@@ -114,7 +114,7 @@ class Trainer:
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Mapping[str, Any]:
         """Add a batch to the metrics of `compile`, and return the results of all metrics so far."""
         if self._compiled is not None:
-            self._compiled.update_state(y, y_pred, sample_weight)
+            self._compiled.update_state(y, y_pred, sample_weight, self.loss)
         return self._results or self._new_results()
 
     def _tracked(self, loss: Tensor, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Mapping[str, Any]:
@@ -315,7 +315,7 @@ class Trainer:
             if type(self).train_step is Trainer.train_step:  # refuses what the first step would, halfway through
                 self.compute_loss(x, y, y_pred, weights)
         if self._compiled is not None and y is not None:
-            self._compiled.settle(y, y_pred)
+            self._compiled.settle(y, y_pred, self.loss)
         if class_weight is not None and y is not None and self.loss is not None:
             loss = self._settled_loss(y, y_pred)
             if getattr(_function(loss), "labels", False):
@@ -355,6 +355,11 @@ class Trainer:
 def _function(loss: Any) -> Any:
     """The function that a `Loss` is made of, if it is."""
     return getattr(loss, "fn", None) or getattr(loss, "_function", None)
+
+
+def _name_of(function: Any) -> str:
+    """The name of a function, also of one with some arguments given (`functools.partial`)."""
+    return getattr(getattr(function, "func", function), "__name__", None) or type(function).__name__
 
 
 def _tensor(value: Any) -> Tensor:
