@@ -309,3 +309,10 @@ def test_a_crossentropy_by_name_beside_a_loss_of_logits(name: str, cls: Any) -> 
     y, p = np.eye(3)[[0, 2]], np.array([[0.5, -2.0, 0.3], [1.0, 0.0, -1.0]])
     loss = cls(from_logits=True)
     assert beside(loss, y, p, name) == pytest.approx(loss(y, p).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(2)])
+def test_a_mean_over_no_steps_is_0(weights: Any) -> None:
+    assert metrics.MeanSquaredError()(np.zeros((2, 0, 3)), np.zeros((2, 0, 3)), weights).item() == 0
+    assert metrics.Mean()(np.zeros((2, 0)), weights).item() == 0
+    assert metrics.SparseCategoricalAccuracy()(np.zeros((2, 0)), np.zeros((2, 0, 3)), weights).item() == 0

@@ -21,6 +21,8 @@ def samplewise(values: Tensor, weights: Tensor | None, reduce: Callable[..., Ten
     Raises:
         ValueError: weights that do not broadcast to the values.
     """
+    if not values.size:
+        reduce = ops.sum  # a mean over no steps is 0
     if weights is not None:
         values, weights = match_ranks(values, weights)
         if values.ndim > weights.ndim:
