@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from minigrad.backend import array_module, to_host
@@ -249,18 +250,32 @@ class Trainer:
     ) -> Any:
         """The loss and the metrics of data: a number, a list of them, or with ``return_dict`` a dict by name.
 
-        Arguments are as for `fit`.
+        Arguments are as for `fit`. Called by a callback while the model trains, it leaves the metrics of the training
+        as they are.
         """
         self._require_compiled("evaluate")
         data = source_of(x, y, sample_weight, batch_size=batch_size, steps=steps, who="evaluate")
         self._prepare(data)
         hooks = CallbackList(callbacks, self, verbose=verbose, epochs=1, steps=data.known)
-        logs = self._evaluated(with_bar(data.epoch(0, 0), data.known, "evaluate", verbose), hooks)
+        with self._metrics_kept() if self.training_run is not None else nullcontext():
+            logs = self._evaluated(with_bar(data.epoch(0, 0), data.known, "evaluate", verbose), hooks)
         if level(verbose) == 2:
             print(shown(logs), flush=True)
         if return_dict:
             return logs
         return list(logs.values()) if len(logs) > 1 else next(iter(logs.values()))
+
+    @contextmanager
+    def _metrics_kept(self) -> Iterator[None]:
+        """A context after which the sums of the metrics are what they were before, whatever was added in it."""
+        sums = [(variable, variable.data) for metric in self.metrics for variable in metric.variables]
+        results = self._results
+        try:
+            yield
+        finally:
+            for variable, data in sums:
+                variable.replace(data)
+            self._results = results
 
     def _evaluated(self, batches: Any, hooks: CallbackList, interrupt: Any = False) -> dict[str, Any]:
         self.reset_metrics()
