@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minigrad import ops
+from minigrad.config import function_of
 from minigrad.config import serialize as serialize
 
 Activation = Callable[..., Any]
@@ -222,6 +223,7 @@ def get(identifier: Any) -> Activation:
     """
     if identifier is None:
         return linear
+    identifier = function_of("activation", identifier)
     if isinstance(identifier, Mapping):
         identifier = identifier.get("config", identifier.get("class_name"))
     if isinstance(identifier, str) and identifier in functions:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from minigrad import ops
 from minigrad.backend import array_module, asarray, device_of, dtype_of, is_array, is_inexact, move
-from minigrad.config import Configurable, argument, boolean, number, snake_case
+from minigrad.config import Configurable, argument, boolean, function_of, number, snake_case
 from minigrad.settings import floatx
 from minigrad.tensor import Tensor
 
@@ -246,6 +246,7 @@ class Loss(Configurable, family="loss", module="keras.losses"):
 
     @classmethod
     def get(cls, identifier: Any) -> Any:
+        identifier = function_of(cls._family, identifier)
         if isinstance(identifier, Mapping) and isinstance(identifier.get("config"), str):
             identifier = identifier["config"]  # a function, as Keras 3 describes it
         if isinstance(identifier, str) and identifier in functions:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from minigrad import ops
 from minigrad.backend import asarray, dtype_of
-from minigrad.config import argument
+from minigrad.config import argument, function_of
 from minigrad.losses.loss import as_tensor, check_count, fitted, match_ranks
 from minigrad.losses.loss import functions as loss_functions
 from minigrad.metrics.metric import SUMS, Metric
@@ -175,7 +175,7 @@ def _of_one_rank(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def _callable(name: str, value: Any) -> Callable[..., Any]:
-    function = loss_functions.get(value) if isinstance(value, str) else value
+    function = loss_functions.get(value) if isinstance(value, str) else function_of("metric", value)
     if not callable(function):
         raise ValueError(f"MeanMetricWrapper: {name} must be a function or the name of a loss. Received: {value!r}")
     return function
