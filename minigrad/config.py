@@ -216,12 +216,12 @@ def function_of(family: str, identifier: Any) -> Any:
     """
     if isinstance(identifier, OwnFunction):
         return identifier.function
-    if isinstance(identifier, Mapping) and identifier.get("class_name") == "function":
-        if _foreign(identifier.get("module")):
-            raise ValueError(
-                f"{family}: a config cannot hold a function of one's own; put the function itself in its place. "
-                f"Received: {identifier.get('config')!r} of the module {identifier['module']!r}"
-            )
+    described = isinstance(identifier, Mapping) and identifier.get("class_name") == "function"
+    if described and _foreign(identifier.get("module")):
+        raise ValueError(
+            f"{family}: a config cannot hold a function of one's own; put the function itself in its place. "
+            f"Received: {identifier.get('config')!r} of the module {identifier['module']!r}"
+        )
     return identifier
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,29 @@ from minigrad import Sequential, Tensor, layers, losses, metrics, optimizers, se
 from minigrad.data import class_weights
 
 rng = np.random.default_rng(3)
+with np.load(Path(__file__).parent / "golden" / "targets.npz", allow_pickle=False) as archive:
+    GOLDEN = {name: archive[name] for name in archive.files}
+CASES = json.loads(str(GOLDEN["cases"]))
+
+
+@pytest.mark.parametrize("i", range(len(CASES)))
+def test_keras(i: int) -> None:
+    kind, name, reduction = CASES[i][:3]
+    given = (GOLDEN[f"true_{i}"], GOLDEN[f"pred_{i}"], GOLDEN.get(f"weights_{i}"))
+
+    def cube(t: Any, p: Any) -> Any:
+        return (t - p).abs() ** 3 if isinstance(p, Tensor) else abs(t - p) ** 3
+
+    if kind == "loss":
+        own = name == "own"
+        loss = losses.LossFunctionWrapper if own else losses.Huber
+        kwargs = {"fn": cube} if own else {"delta": 0.7}
+        got = loss(**kwargs, reduction=reduction, dtype="float64")(*given)
+    else:
+        got = (metrics.MeanMetricWrapper(cube) if name == "own" else metrics.get(name))(*given)
+    tolerance = 1e-6 if kind == "loss" else 1e-5  # Keras's huber rounds its delta to float32
+    assert got.shape == GOLDEN[f"value_{i}"].shape
+    np.testing.assert_allclose(got.numpy(), GOLDEN[f"value_{i}"], rtol=tolerance)
 
 
 def squares(t: Any, p: Any) -> Any:
