@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minigrad import ops
+from minigrad.config import function_of
 from minigrad.config import serialize as serialize
 
 Activation = Callable[..., Any]
@@ -26,7 +27,9 @@ def linear(x: Any) -> Any:
 
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
-    """y = max_value from there on, x above the threshold, negative_slope (x - threshold) below.
+    """y = negative_slope (x - threshold) up to the threshold; above it x, and max_value from there on.
+
+    With a max_value nothing above a negative threshold is below 0, as in Keras.
 
     >>> from minigrad import Tensor
     >>> relu(Tensor([-2.0, 1.0, 9.0]), negative_slope=0.5, max_value=6.0).tolist()
@@ -34,10 +37,12 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
     """
     if threshold == 0 and not negative_slope:
         y = ops.relu(x)
-    else:
-        below = x if threshold == 0 else -ops.relu(threshold - x)
-        y = ops.where(x <= threshold, negative_slope * below if negative_slope else 0.0, x)
-    return y if max_value is None else ops.where(x >= max_value, max_value, y)
+        return y if max_value is None else ops.where(x >= max_value, max_value, y)
+    below = x if threshold == 0 else -ops.relu(threshold - x)
+    above = x
+    if max_value is not None:
+        above = ops.where(x >= max_value, max_value, ops.relu(x) if threshold < 0 else x)
+    return ops.where(x <= threshold, negative_slope * below if negative_slope else 0.0, above)
 
 
 def relu6(x: Any) -> Any:
@@ -218,6 +223,7 @@ def get(identifier: Any) -> Activation:
     """
     if identifier is None:
         return linear
+    identifier = function_of("activation", identifier)
     if isinstance(identifier, Mapping):
         identifier = identifier.get("config", identifier.get("class_name"))
     if isinstance(identifier, str) and identifier in functions:

@@ -133,6 +133,7 @@ class Configurable:
         Raises:
             ValueError: it names no member of the family.
         """
+        identifier = function_of(cls._family, identifier)
         if identifier is None or (callable(identifier) and not isinstance(identifier, type)):
             return identifier
         if isinstance(identifier, type) and issubclass(identifier, cls):
@@ -155,7 +156,13 @@ class Configurable:
             raise ValueError(f"{cls._family}: a config must hold class_name and config. Received: {config!r}")
         if name not in cls._members:
             raise ValueError(f"{cls._family}: class_name must be a known class. Received: class_name={name!r}")
-        return cls._members[name].from_config(config.get("config", {}))
+        member = cls._members[name]
+        if _foreign(config.get("module")) and member.__module__.startswith("minigrad."):
+            raise ValueError(
+                f"{cls._family}: a class of one's own must not have the name of one of minigrad's to be read from a "
+                f"config; rename it. Received: class_name={name!r} of the module {config['module']!r}"
+            )
+        return member.from_config(config.get("config", {}))
 
 
 def serialize(member: Any) -> Any:
@@ -184,8 +191,44 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(plain(part) for part in value)
     if inspect.isfunction(value) or hasattr(value, "compute"):
-        return value.__name__
+        return value.__name__ if value.__module__.startswith("minigrad.") else OwnFunction(value)
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+class OwnFunction(dict[str, Any]):
+    """The description of a function that is not minigrad's, in the form of Keras 3.
+
+    Its name alone might be that of another function. In the process that wrote it, it is read back as the function;
+    out of a file it is refused, for a file must not say which function runs.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        name = function.__name__
+        super().__init__(module=function.__module__, class_name="function", config=name, registered_name=name)
+        self.function = function
+
+
+def function_of(family: str, identifier: Any) -> Any:
+    """The function that an `OwnFunction` describes; anything else as it is.
+
+    Raises:
+        ValueError: the description, out of a file, of a function that is neither minigrad's nor Keras's.
+    """
+    if isinstance(identifier, OwnFunction):
+        return identifier.function
+    described = isinstance(identifier, Mapping) and identifier.get("class_name") == "function"
+    if described and _foreign(identifier.get("module")):
+        raise ValueError(
+            f"{family}: a config cannot hold a function of one's own; put the function itself in its place. "
+            f"Received: {identifier.get('config')!r} of the module {identifier['module']!r}"
+        )
+    return identifier
+
+
+def _foreign(module: Any) -> bool:
+    """Whether a config says that something is neither minigrad's nor Keras's."""
+    known = ("builtins", "keras", "tf_keras", "tensorflow", "minigrad")
+    return isinstance(module, str) and module.split(".")[0] not in known
 
 
 def snake_case(name: str) -> str:

@@ -20,7 +20,7 @@ from minigrad.backend import (
     move,
     to_host,
 )
-from minigrad.config import positive
+from minigrad.config import as_integer, positive
 from minigrad.settings import floatx
 from minigrad.tensor import Tensor
 
@@ -66,7 +66,7 @@ class Arrays:
 
     def __init__(
         self, x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: Any = None, shuffle: bool = False,
-        class_weight: Mapping[int, float] | None = None, who: str = "fit",
+        class_weight: Mapping[int, float] | None = None, labels: bool | None = None, who: str = "fit",
     ) -> None:
         self.parts = Batch(
             each_input(x, _part),
@@ -75,7 +75,8 @@ class Arrays:
         )
         self.samples = check_lengths(self.parts, who)
         if class_weight is not None:
-            self.parts = self.parts._replace(sample_weight=class_weights(self.parts.y, class_weight, sample_weight))
+            weights = class_weights(self.parts.y, class_weight, sample_weight, labels)
+            self.parts = self.parts._replace(sample_weight=weights)
         self.batch_size = positive("batch_size", 32 if batch_size is None else batch_size)
         self.shuffle = shuffle
         self.known: int | None = math.ceil(self.samples / self.batch_size)  # how many batches an epoch has
@@ -109,13 +110,15 @@ class Stream:
     """
 
     def __init__(
-        self, source: Any, steps: int | None = None, class_weight: Mapping[int, float] | None = None, who: str = "fit"
+        self, source: Any, steps: int | None = None, class_weight: Mapping[int, float] | None = None, who: str = "fit",
+        labels: bool | None = None,
     ) -> None:
         self._source: Callable[[int], Iterable[Any]] = source if callable(source) else lambda epoch: source
         self._once = isinstance(source, Iterator)
         self._head: list[Any] = []
         self._steps = None if steps is None else positive("steps", steps)
-        self._class_weight = class_weight
+        self._class_weight = class_weight if class_weight is None else checked_class_weight(class_weight)
+        self._labels = labels
         self._who = who
         self.known = steps if steps is not None else len(source) if hasattr(source, "__len__") else None
 
@@ -161,7 +164,8 @@ class Stream:
         check_lengths(checked, self._who)
         check_numbers(checked, self._who, host_only=True)
         if self._class_weight is not None:
-            checked = checked._replace(sample_weight=class_weights(checked.y, self._class_weight, weights))
+            weights = class_weights(checked.y, self._class_weight, weights, self._labels)
+            checked = checked._replace(sample_weight=weights)
         return checked
 
 
@@ -170,7 +174,8 @@ Source = Arrays | Stream
 
 def source_of(
     x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: Any = None, shuffle: bool = False,
-    class_weight: Mapping[int, float] | None = None, steps: int | None = None, who: str = "fit", numbers: bool = True,
+    class_weight: Mapping[int, float] | None = None, labels: bool | None = None, steps: int | None = None,
+    who: str = "fit", numbers: bool = True,
 ) -> Source:
     """Arrays, or an iterable of batches, as something that gives the batches of an epoch.
 
@@ -183,7 +188,8 @@ def source_of(
         if steps is not None:
             raise ValueError(f"{who}: steps must be given for an iterable of batches only. Received: steps={steps}")
         source = Arrays(
-            x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight, who=who
+            x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight, labels=labels,
+            who=who,
         )
         if numbers:
             check_numbers(source.parts, who)
@@ -195,7 +201,7 @@ def source_of(
     for name, given in (("y", y), ("sample_weight", sample_weight), ("batch_size", batch_size)):
         if given is not None:
             raise ValueError(f"{who}: {name} must be in the batches when x is an iterable of them. Received: {name}")
-    return Stream(x, steps, class_weight, who)
+    return Stream(x, steps, class_weight, who, labels)
 
 
 def train_validation_split(parts: Any, validation_split: float) -> tuple[Batch, Batch]:
@@ -226,23 +232,80 @@ def train_validation_split(parts: Any, validation_split: float) -> tuple[Batch, 
     return source._rows(slice(0, cut)), source._rows(slice(cut, None))
 
 
-def class_weights(y: Any, class_weight: Mapping[int, float], sample_weight: Any = None) -> Array:
-    """The weight of each sample by its class: a label, or the place of the highest of several targets; 1 for others.
+def class_weights(
+    y: Any, class_weight: Mapping[int, float], sample_weight: Any = None, labels: bool | None = None
+) -> Array:
+    """The weight of each sample, or of each of its steps, by its class; 1 for classes that are not named.
+
+    Args:
+        y: labels (N,) or (N, L), also with a last axis of length 1; or targets (N, C) or (N, L, C), where the class is
+            the place of the highest.
+        class_weight: a weight for each class.
+        labels: whether y holds labels; else they are known by being integers and no one-hot vectors.
+
+    Raises:
+        ValueError: no dict of classes and numbers; a key that is no class; weights of samples beside it; no labels.
 
     >>> class_weights(Tensor([0, 2, 1]), {0: 2.0, 2: 0.5}).tolist()
     [2.0, 0.5, 1.0]
     """
+    known = checked_class_weight(class_weight)
     if sample_weight is not None:
         raise ValueError("fit: class_weight and sample_weight must not be given both. Received: both")
     if y is None:
         raise ValueError("fit: class_weight must come with labels y. Received: y=None")
-    labels = to_host(y.data if isinstance(y, Tensor) else y)
-    if labels.ndim > 1:
-        labels = labels.argmax(-1) if labels.shape[-1] != 1 else labels.reshape(labels.shape[:-1])
-    weights = module_for("cpu").ones(labels.shape, floatx())
-    for label, weight in class_weight.items():
-        weights[labels.round() == label] = weight
+    classes = to_host(y.data if isinstance(y, Tensor) else y)
+    if classes.ndim > 1 and classes.shape[-1] == 1:
+        classes = classes.reshape(classes.shape[:-1])
+    elif classes.ndim > 1 and not (_are_labels(classes) if labels is None else labels):
+        check_classes(known, classes.shape[-1])
+        classes = classes.argmax(-1)
+    weights = module_for("cpu").ones(classes.shape, floatx())
+    classes = classes.round()
+    for label, weight in known.items():
+        weights[classes == label] = weight
     return weights
+
+
+def _are_labels(y: Any) -> bool:
+    """Whether an array of several axes holds integers that are no one-hot vectors."""
+    return not is_inexact(y.dtype) and not (((y == 0) | (y == 1)).all() and (y.sum(-1) == 1).all())
+
+
+def checked_class_weight(class_weight: Any) -> dict[int, float]:
+    """The weights of classes, if they are a dict of integers from 0 on and finite numbers.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(
+            "fit: class_weight must be a dict of a weight for each class, such as {0: 1.0, 1: 5.0}; of a list w it is "
+            f"dict(enumerate(w)). Received: class_weight={class_weight!r}"
+        )
+    known: dict[int, float] = {}
+    for label, weight in class_weight.items():
+        whole = int(label) if isinstance(label, float) and label.is_integer() else as_integer(label)
+        if whole is None or whole < 0:
+            raise ValueError(f"fit: class_weight must have classes 0, 1, ... as keys. Received: the key {label!r}")
+        try:
+            known[whole] = float(weight)
+        except (TypeError, ValueError):
+            known[whole] = math.nan
+        if not math.isfinite(known[whole]):
+            raise ValueError(
+                f"fit: class_weight must have a finite number for each class. Received: {weight!r} for {label!r}"
+            )
+    return known
+
+
+def check_classes(class_weight: Mapping[int, float], count: int) -> None:
+    """Refuse weights of more classes than there are."""
+    if beyond := [label for label in class_weight if label >= count]:
+        raise ValueError(
+            f"fit: class_weight must have classes from 0 to {count - 1} as keys, for {count} classes. "
+            f"Received: the key {beyond[0]!r}"
+        )
 
 
 # ---------------------------------------------------------------------- checks

@@ -178,3 +178,20 @@ def test_every_activation_of_keras_is_there_with_its_arguments() -> None:
         for parameters in [inspect.signature(f).parameters.values()]
     }
     assert signatures == CONFIGS["signatures"]
+
+
+@pytest.mark.parametrize(("slope", "limit", "threshold", "expected"), [  # Keras 3.15.1 on JAX
+    (0.0, 0.75, 1.0, [0.0, 0.0, 0.0, 0.75, 0.75, 0.75]), (0.25, 2.0, 3.0, [-1.0, -0.75, -0.5, -0.25, 0.0, 2.0]),
+    (0.0, 2.0, -1.0, [0.0, 0.0, 1.0, 2.0, 2.0, 2.0]), (0.25, None, 1.0, [-0.5, -0.25, 0.0, 2.0, 3.0, 4.0]),
+    (0.0, None, -1.0, [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]),
+])  # fmt: skip
+def test_relu_up_to_its_threshold(slope: float, limit: Any, threshold: float, expected: list[float]) -> None:
+    x = np.array([-1.0, 0.0, 1.0, 2.0, 3.0, 4.0], "float32")
+    assert activations.relu(Tensor(x), slope, limit, threshold).tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_relu_at_a_threshold_that_is_rounded(dtype: str) -> None:
+    x = np.array([0.1, 0.7], dtype)
+    assert activations.relu(Tensor(x), threshold=0.1).tolist() == [0.0, float(x[1])]
+    assert activations.relu(Tensor(x), threshold=0.7, max_value=0.5).tolist() == [0.0, 0.0]

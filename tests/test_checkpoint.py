@@ -23,6 +23,7 @@ from minigrad.random import generator
 from minigrad.saving import CheckpointError, load_checkpoint, save_checkpoint
 from minigrad.saving.archive import CHARACTERS, MEMBERS
 from minigrad.training.interrupts import interruptible
+from minigrad.variable import Variable
 from tests import hostile
 from tests.golden import checkpoint as golden
 from tests.killed import data, network, training
@@ -635,3 +636,20 @@ def test_a_training_of_before_goes_on(tmp_path: Path) -> None:
         np.testing.assert_allclose(history.history["loss"], after["loss"], rtol=1e-6)
         for i, ours in enumerate(model.get_weights()):
             np.testing.assert_allclose(ours, after[f"arr_{i}"], rtol=1e-4, atol=1e-6)
+
+
+def test_moving_weights_that_were_float16(tmp_path: Path) -> None:
+    def model() -> Sequential:
+        model = Sequential([layers.BatchNormalization(dtype="float16")])
+        model.build((None, 2))
+        return model
+
+    former, now = model(), model()
+    for name, values in (("moving_mean", [1.5, -2.0]), ("moving_variance", [4.0, 0.25])):
+        variable = Variable(np.array(values, "float16"), "float16", trainable=False, name=name)
+        setattr(former.layers[0], name, variable)
+    save_checkpoint(tmp_path / "half.ckpt", former)
+    load_checkpoint(tmp_path / "half.ckpt", now)
+    assert [str(weight.dtype) for weight in now.weights] == ["float16"] * 2 + ["float32"] * 2
+    assert now.layers[0].moving_mean.tolist() == [1.5, -2.0]
+    assert now.layers[0].moving_variance.tolist() == [4.0, 0.25]

@@ -342,3 +342,49 @@ def test_the_same_names_as_keras_for_what_was_renamed() -> None:
         cls = getattr(layers, alias)
         assert alias in cls.aliases
         assert layers.Layer._members[alias] is cls
+
+
+# ---------------------------------------------------------------------- no steps
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_an_average_over_no_steps_is_0(keepdims: bool) -> None:
+    x = Tensor(np.full((2, 4, 3), 5.0), requires_grad=True)
+    pool = layers.GlobalAveragePooling1D(keepdims=keepdims)
+    y = pool(x, mask=np.array([[False] * 4, [True, False, False, True]]))
+    np.testing.assert_array_equal(y.numpy().reshape(2, 3), [[0.0] * 3, [5.0] * 3])
+    np.testing.assert_array_equal(grad(y.sum(), x).numpy()[:, :, 0], [[0.0] * 4, [0.5, 0.0, 0.0, 0.5]])
+    assert pool(np.zeros((2, 0, 3), "float32")).numpy().reshape(2, 3).tolist() == [[0.0] * 3] * 2
+
+
+def test_batch_normalization_learns_nothing_from_no_steps() -> None:
+    for axis in (-1, 1):
+        layer = layers.BatchNormalization(axis=axis, momentum=0.25)
+        layer(np.random.default_rng(0).normal(size=(3, 4, 2)).astype("float32"), training=True)
+        before = layer.get_weights()
+        empty = layer(np.zeros((0, 4, 2), "float32"), training=True)
+        assert empty.shape == (0, 4, 2)
+        hidden = layer(np.full((3, 4, 2), 9.0, "float32"), training=True, mask=np.zeros((3, 4), bool))
+        assert np.isfinite(hidden.numpy()).all()
+        if axis == 1:  # here a channel is a step
+            mask = np.array([[True, False, False, False]] * 3)
+            layer(np.full((3, 4, 2), 9.0, "float32"), training=True, mask=mask)
+            changed = layer.moving_mean.numpy() != before[2]
+            assert changed.tolist() == [True, False, False, False]
+        else:
+            for ours, theirs in zip(layer.get_weights(), before, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+def test_moving_weights_of_half_precision_are_kept_in_float32() -> None:
+    layer = layers.BatchNormalization(momentum=0.5, dtype="float16")
+    x = np.array([[400.0, 1e-3], [-400.0, -1e-3]], "float16")
+    y = layer(x, training=True)
+    assert y.dtype == layer.gamma.dtype == "float16"
+    assert layer.moving_variance.dtype == layer.moving_mean.dtype == "float32"
+    np.testing.assert_allclose(layer.moving_variance.numpy(), 0.5 + 0.5 * x.astype("float64").var(0), rtol=1e-6)
+    assert layer(x).dtype == "float16"
+    again = layers.BatchNormalization.from_config(layer.get_config())
+    again.build((None, 2))
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(again(x).numpy(), layer(x).numpy())

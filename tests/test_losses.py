@@ -279,7 +279,7 @@ def test_the_word_of_keras_2_for_the_default_reduction() -> None:
 
 
 def test_weights_that_do_not_fit() -> None:
-    with pytest.raises(ValueError, match=r"MeanSquaredError: sample_weight must broadcast to the losses\. Received: "):
+    with pytest.raises(ValueError, match=r"MeanSquaredError: sample_weight must have a weight for each sample"):
         losses.MeanSquaredError()(np.zeros((4, 3)), np.ones((4, 3)), [1.0, 2.0])
 
 
@@ -405,3 +405,70 @@ def test_a_function_as_a_loss() -> None:
 def test_what_is_no_function_is_no_loss(fn: Any) -> None:
     with pytest.raises(ValueError, match=r"fn must be a function or its name|Could not interpret loss identifier"):
         losses.LossFunctionWrapper(fn)
+
+
+# ---------------------------------------------------------------------- the axis of the classes, and focal losses
+
+
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "categorical_focal_crossentropy"])
+@pytest.mark.parametrize("axis", [0, 1, -2])
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_smoothing_along_another_axis(name: str, axis: int, from_logits: bool) -> None:
+    rng = np.random.default_rng(1)
+    y = np.eye(5)[rng.integers(0, 5, (2, 3))]
+    p = rng.uniform(0.1, 1, (2, 3, 5))
+    kwargs = {"from_logits": from_logits, "label_smoothing": 0.4}
+    expected = losses.get(name)(y, p, **kwargs).numpy()
+    got = losses.get(name)(np.moveaxis(y, -1, axis), np.moveaxis(p, -1, axis), axis=axis, **kwargs)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-6)
+
+
+def test_one_class_is_looked_for_along_the_axis() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        losses.categorical_crossentropy(np.ones((1, 3, 1)) / 3, np.ones((1, 3, 1)), axis=1)
+    with pytest.warns(SyntaxWarning, match="num_classes > 1"):
+        losses.categorical_crossentropy(np.ones((2, 1, 3)), np.ones((2, 1, 3)), axis=1)
+    with pytest.raises(ValueError, match=r"categorical_crossentropy: axis must be one of y_pred\. Received: axis=2"):
+        losses.categorical_crossentropy(np.ones((2, 3)), np.ones((2, 3)), axis=2, label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("logit", [-400.0, -40.0, -3.0, 0.5, 17.0, 40.0, 120.0, 900.0])
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 2.5])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_focal_losses_of_logits_are_exact(logit: float, gamma: float, dtype: str) -> None:
+    wrong = np.exp(-np.logaddexp(0.0, logit))  # 1 - p, and its logarithm is exact; float64
+    right = np.exp(-np.logaddexp(0.0, -logit))
+    crossentropy = np.logaddexp(0.0, -logit)
+    expected = wrong**gamma * crossentropy
+    slope = -(wrong ** (1 + gamma)) - gamma * wrong**gamma * right * crossentropy
+    binary = Tensor(np.array([[logit]], dtype), requires_grad=True)
+    of_two = Tensor(np.array([[0.0, logit]], dtype), requires_grad=True)
+    for loss, x, at in (
+        (losses.binary_focal_crossentropy([[1.0]], binary, gamma=gamma, from_logits=True), binary, (0, 0)),
+        (losses.binary_focal_crossentropy([[0.0]], -binary, gamma=gamma, from_logits=True), binary, (0, 0)),
+        (losses.categorical_focal_crossentropy([[0.0, 1.0]], of_two, 1.0, gamma, from_logits=True), of_two, (0, 1)),
+    ):
+        # of two classes near 1 is as exact as log_softmax
+        absolute = 1e-30 if x is binary else {"float32": 2e-7, "float64": 1e-15}[dtype] ** min(1.0, gamma + 1)
+        np.testing.assert_allclose(loss.item(), expected, rtol=3e-5, atol=absolute)
+        derivative = grad(loss.sum(), x).numpy()[at]
+        assert np.isfinite(derivative)
+        absolute = max(absolute, 1e-3 if x is of_two and logit > 10 and gamma < 1 else 0)
+        np.testing.assert_allclose(derivative, slope, rtol=3e-5, atol=absolute)
+
+
+def test_a_sure_probability_has_a_focal_gradient() -> None:
+    p = Tensor([[1.0, 0.0, 0.5]], requires_grad=True)
+    loss = losses.binary_focal_crossentropy([[1.0, 0.0, 1.0]], p, gamma=0.5).sum()
+    assert np.isfinite(grad(loss, p).numpy()).all()
+
+
+def test_focal_losses_of_soft_targets() -> None:
+    rng = np.random.default_rng(2)
+    t = rng.uniform(0, 1, (3, 4))
+    for kwargs in ({"gamma": 2.0}, {"gamma": 0.5, "apply_class_balancing": True}):
+        gradcheck(
+            lambda x, kwargs=kwargs: losses.binary_focal_crossentropy(t, x, from_logits=True, **kwargs),
+            Tensor(rng.normal(size=(3, 4)), "float64"),
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from pathlib import Path
@@ -245,5 +246,73 @@ def test_names_of_results() -> None:
 def test_sums_stay_on_the_device() -> None:
     compiled = CompiledMetrics(["accuracy", "mse"])
     with no_grad():
-        compiled.update_state(Tensor([0, 1], device="standin"), Tensor([[0.5, 0.5], [0.1, 0.9]], device="standin"))
+        compiled.update_state(Tensor(np.eye(2), device="standin"), Tensor([[0.5, 0.5], [0.1, 0.9]], device="standin"))
     assert {v.device for metric in compiled.metrics for v in metric.variables} == {"standin"}
+
+
+# ---------------------------------------------------------------------- NaN, logits, hinges, another axis
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_a_prediction_that_is_no_number_is_wrong(target: int) -> None:
+    nan = float("nan")
+    rows = np.array([[nan, nan, nan], [nan, 0.1, 0.2], [0.3, nan, 0.1], [0.1, 0.2, nan]])
+    labels = np.full(4, target)
+    one_hot = np.eye(3)[labels]
+    assert metrics.sparse_categorical_accuracy(labels, rows).tolist() == [0.0] * 4
+    assert metrics.categorical_accuracy(one_hot, rows).tolist() == [0.0] * 4
+    assert metrics.sparse_top_k_categorical_accuracy(labels, rows, k=2).tolist() == [0.0] * 4
+    assert metrics.top_k_categorical_accuracy(one_hot, rows, k=3).tolist() == [0.0] * 4
+    for bit in (0, 1):
+        assert metrics.binary_accuracy([[bit]], [[nan]]).tolist() == [[0.0]]
+        assert metrics.accuracy([[bit]], [[nan]]).tolist() == [[0.0]]
+    assert metrics.sparse_categorical_accuracy([1], [[0.0, float("inf"), 1.0]]).tolist() == [1.0]
+
+
+def beside(loss: Any, y_true: Any, y_pred: Any, asked: str = "accuracy") -> float:
+    compiled = CompiledMetrics([asked])
+    compiled.update_state(Tensor(y_true), Tensor(y_pred), loss=loss)
+    return compiled.metrics[0].result().item()
+
+
+@pytest.mark.parametrize("cls", [losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy])
+def test_accuracy_beside_a_loss_of_logits(cls: Any) -> None:
+    bits, logits = [[1], [1], [0], [0], [1]], [[0.1], [0.4], [-0.1], [0.3], [2.0]]
+    assert beside(cls(from_logits=True), bits, logits) == pytest.approx(0.8)
+    assert beside(cls(), bits, logits) == pytest.approx(0.6)  # cut at 0.5
+    fn = functools.partial(losses.binary_crossentropy, from_logits=True)
+    assert beside(losses.LossFunctionWrapper(fn), bits, logits) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge", losses.Hinge(), losses.SquaredHinge()])
+def test_accuracy_beside_a_hinge(loss: Any) -> None:
+    loss = losses.LossFunctionWrapper(loss) if isinstance(loss, str) else loss
+    for low in (-1, 0):
+        assert beside(loss, [[1], [low], [low], [1]], [[0.2], [-0.2], [0.3], [4.0]]) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_accuracy_along_the_axis_of_the_loss(one_hot: bool) -> None:
+    y = np.array([[0, 2, 1, 1], [2, 2, 0, 1]])
+    p = np.random.default_rng(4).normal(size=(2, 3, 4))
+    cls = losses.CategoricalCrossentropy if one_hot else losses.SparseCategoricalCrossentropy
+    target = np.eye(3)[y].transpose(0, 2, 1) if one_hot else y
+    assert beside(cls(axis=1), target, p) == pytest.approx((p.argmax(1) == y).mean())
+    if not one_hot:
+        assert beside(cls(axis=1), y[:, None], p) == pytest.approx((p.argmax(1) == y).mean())
+
+
+@pytest.mark.parametrize(("name", "cls"), [
+    ("binary_crossentropy", losses.BinaryCrossentropy), ("categorical_crossentropy", losses.CategoricalCrossentropy),
+])  # fmt: skip
+def test_a_crossentropy_by_name_beside_a_loss_of_logits(name: str, cls: Any) -> None:
+    y, p = np.eye(3)[[0, 2]], np.array([[0.5, -2.0, 0.3], [1.0, 0.0, -1.0]])
+    loss = cls(from_logits=True)
+    assert beside(loss, y, p, name) == pytest.approx(loss(y, p).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(2)])
+def test_a_mean_over_no_steps_is_0(weights: Any) -> None:
+    assert metrics.MeanSquaredError()(np.zeros((2, 0, 3)), np.zeros((2, 0, 3)), weights).item() == 0
+    assert metrics.Mean()(np.zeros((2, 0)), weights).item() == 0
+    assert metrics.SparseCategoricalAccuracy()(np.zeros((2, 0)), np.zeros((2, 0, 3)), weights).item() == 0

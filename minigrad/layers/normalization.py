@@ -84,7 +84,8 @@ class BatchNormalization(Normalization):
     """`Normalization` by the mean and variance of each channel over the batch; running means of them in inference.
 
     Weights: ``gamma``, ``beta``, and, not trained, ``moving_mean`` and ``moving_variance``, each (C,). In training,
-    both moving weights become momentum * old + (1 - momentum) * new, where the variance is the biased one. With
+    both moving weights become momentum * old + (1 - momentum) * new, where the variance is the biased one; a batch
+    without any step, or without one that a mask leaves, changes nothing. They are kept in at least float32. With
     ``trainable=False`` the moving weights are used in training too, and stay as they are.
 
     Args:
@@ -120,8 +121,9 @@ class BatchNormalization(Normalization):
     def build(self, input_shape: Shape) -> None:
         axis = self.positive_axis(input_shape, self.axis)
         shape = self.build_scale(input_shape, [axis])
+        dtype = "float32" if self.variable_dtype == "float16" else None  # float16 ends at 65504, a variance may not
         self.moving_mean, self.moving_variance = (
-            self.add_weight(shape, getattr(self, f"{name}_initializer"), trainable=False, name=name)
+            self.add_weight(shape, getattr(self, f"{name}_initializer"), dtype, trainable=False, name=name)
             for name in ("moving_mean", "moving_variance")
         )
         self._others = tuple(i for i in range(len(input_shape)) if i != axis)
@@ -133,29 +135,35 @@ class BatchNormalization(Normalization):
             return self.scaled(centered, (self.aligned(self.moving_variance, x) + self.epsilon) ** -0.5)
         if mask is None:
             known = moments(x.data, self._others)
-            self.learn(*known)
+            if x.size:
+                self.learn(*known)
             return self.scaled(ops.standardize(x, axes=self._others, epsilon=self.epsilon, known=known))
-        mean = self.mean(x, mask)
+        weights = self.steps(x, mask)
+        count = weights.sum(self._others, keepdims=True)
+        mean = self.mean(x, weights, count)
         centered = x - mean
-        variance = self.mean(centered * centered, mask)
-        self.learn(mean.data, variance.data)
+        variance = self.mean(centered * centered, weights, count)
+        self.learn(mean.data, variance.data, (count.data > 0).reshape(-1))
         return self.scaled(centered, (variance + self.epsilon) ** -0.5)
 
-    def learn(self, mean: Array, variance: Array) -> None:
-        """Take a step towards the mean and the variance of a batch."""
+    def learn(self, mean: Array, variance: Array, seen: Array | None = None) -> None:
+        """Take a step towards the mean and the variance of a batch, of the channels that were ``seen`` in it."""
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(self.momentum * moving.value + (1 - self.momentum) * now.reshape(-1))
+            new = self.momentum * moving.value + (1 - self.momentum) * now.reshape(-1)
+            moving.assign(new if seen is None else ops.where(seen, new, moving.value))
 
-    def mean(self, x: Tensor, mask: Any) -> Tensor:
-        """The mean of each channel, over the positions where the mask (the shape of x without its last axis) holds."""
+    def mean(self, x: Tensor, weights: Tensor, count: Tensor) -> Tensor:
+        """The mean of each channel over the positions that count."""
+        return (x * weights).sum(self._others, keepdims=True) / (count + epsilon())
+
+    def steps(self, x: Tensor, mask: Any) -> Tensor:
+        """1 where the mask (the shape of x without its last axis) holds, else 0, in the shape of x."""
         if len(mask.shape) != x.ndim - 1:
             raise ValueError(
                 "The mask provided should be one dimension less than the inputs. Received: "
                 f"mask.shape={mask.shape}, inputs.shape={x.shape}"
             )
-        weights = self._converted(mask).astype(x.dtype).expand_dims(-1).broadcast_to(x.shape)
-        total = (x * weights).sum(self._others, keepdims=True)
-        return total / (weights.sum(self._others, keepdims=True) + epsilon())
+        return self._converted(mask).astype(x.dtype).expand_dims(-1).broadcast_to(x.shape)
 
 
 class LayerNormalization(Normalization):

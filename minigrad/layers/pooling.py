@@ -96,7 +96,7 @@ class GlobalPooling1D(Layer):
 
 
 class GlobalAveragePooling1D(GlobalPooling1D):
-    """The mean over time; with a mask (N, L), over the steps where it holds.
+    """The mean over time; with a mask (N, L), over the steps where it holds. Over no steps it is 0.
 
     >>> GlobalAveragePooling1D()(Tensor([[[1.0], [3.0]]])).tolist()
     [[2.0]]
@@ -105,10 +105,12 @@ class GlobalAveragePooling1D(GlobalPooling1D):
     aliases = ("GlobalAvgPool1D",)
 
     def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        if inputs.shape[self.time] == 0:
+            return inputs.sum(self.time, self.keepdims)
         if mask is None:
             return inputs.mean(self.time, keepdims=self.keepdims)
         mask = (mask if isinstance(mask, Tensor) else Tensor(mask)).astype(inputs.dtype).expand_dims(3 - self.time)
-        return (inputs * mask).sum(self.time, self.keepdims) / mask.sum(self.time, self.keepdims)
+        return (inputs * mask).sum(self.time, self.keepdims) / ops.maximum(mask.sum(self.time, self.keepdims), 1.0)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None

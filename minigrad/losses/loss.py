@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from minigrad import ops
 from minigrad.backend import array_module, asarray, device_of, dtype_of, is_array, is_inexact, move
-from minigrad.config import Configurable, argument, boolean, number, snake_case
+from minigrad.config import Configurable, argument, boolean, function_of, number, snake_case
 from minigrad.settings import floatx
 from minigrad.tensor import Tensor
 
@@ -25,8 +25,8 @@ def loss_function(*aliases: str, labels: bool = False) -> Callable[[LossFunction
     """Make a loss function of its formula, and let `get` find it by its name and ``aliases``.
 
     The function takes numbers, arrays or Tensors. The formula is given Tensors of the dtype and device of y_pred and
-    of one rank; with ``labels`` the first of them holds integers, whatever its rank, still on the host if it was given
-    as numbers.
+    of one shape, unless y_true is a single number; with ``labels`` the first of them holds integers, whatever its
+    rank, still on the host if it was given as numbers.
     """
 
     def decorate(formula: LossFunction) -> LossFunction:
@@ -35,7 +35,13 @@ def loss_function(*aliases: str, labels: bool = False) -> Callable[[LossFunction
             y_pred = _floating(y_pred)
             if labels:
                 return formula(_integers(y_true, y_pred), y_pred, *args, **kwargs)
-            return formula(*match_ranks(as_tensor(y_true, y_pred.dtype, y_pred), y_pred), *args, **kwargs)
+            y_true, y_pred = match_ranks(as_tensor(y_true, y_pred.dtype, y_pred), y_pred)
+            if y_true.shape != y_pred.shape and y_true.shape:
+                raise ValueError(
+                    f"{formula.__name__}: Arguments `target` and `output` must have the same shape. "
+                    f"Received: target.shape={y_true.shape}, output.shape={y_pred.shape}"
+                )
+            return formula(y_true, y_pred, *args, **kwargs)
 
         function.labels = labels  # type: ignore[attr-defined]
         functions.update(dict.fromkeys((formula.__name__, *aliases), function))
@@ -63,6 +69,23 @@ def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
         return (a.expand_dims(-1), b) if a.ndim == 1 else (a, b.squeeze(-1))
     return a, b
+
+
+def fitted(who: str, weights: Tensor, values: Tensor) -> Tensor:
+    """Weights in a shape that broadcasts to that of the values: those of shape (N,) are for samples.
+
+    Raises:
+        ValueError: there are no such weights.
+    """
+    shape, given = values.shape, weights.shape
+    if given == shape or not given:
+        return weights
+    if len(given) <= len(shape) and all(a in (1, b) for a, b in zip(given, shape, strict=False)):
+        return weights if len(given) == len(shape) else weights.reshape((*given, *(1,) * (len(shape) - len(given))))
+    raise ValueError(
+        f"{who}: sample_weight must have a weight for each sample, of shape (N,), or for each loss. "
+        f"Received: sample_weight.shape={given}, losses of shape {shape}"
+    )
 
 
 def _floating(value: Any) -> Tensor:
@@ -121,7 +144,11 @@ class Loss(Configurable, family="loss", module="keras.losses"):
     """One number (or, without reduction, one per sample) that says how far y_pred is from y_true.
 
     A subclass writes ``call(y_true, y_pred)``, which gives one value per sample, or is made of a loss function:
-    ``class Huber(Loss, function=huber)`` has the arguments of the function, and `call` calls it.
+    ``class Huber(Loss, function=huber)`` has the arguments of the function, and `call` calls it. When y_true and y_pred
+    are (N,) and (N, 1), in either order, `call` is given both as (N, 1); when (N, T) and (N, T, 1), both as (N, T).
+
+    ``sample_weight`` of shape (N,) weighs samples, also where a sample has several values; of the shape of the values
+    it weighs each of them.
 
     Args:
         reduction: "sum_over_batch_size" or "mean", the sum divided by the number of values (not by the sum of the
@@ -131,7 +158,8 @@ class Loss(Configurable, family="loss", module="keras.losses"):
         dtype: in which to compute, `floatx()` by default.
 
     Raises:
-        ValueError: another reduction; a dtype that is not floating; weights that do not fit.
+        ValueError: another reduction; a dtype that is not floating; weights that do not fit; a `call` that gives
+            more values than there are targets and outputs.
 
     >>> class Square(Loss):
     ...     def call(self, y_true, y_pred):
@@ -179,29 +207,26 @@ class Loss(Configurable, family="loss", module="keras.losses"):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         dtype = dtype_of(self.dtype or floatx())
         y_pred = as_tensor(y_pred, dtype)
-        if not getattr(self._function, "labels", False):
-            y_true = as_tensor(y_true, dtype, y_pred)
+        function = self._function or getattr(self, "fn", None)
+        if not getattr(function, "labels", False):
+            y_true, y_pred = match_ranks(as_tensor(y_true, dtype, y_pred), y_pred)
         values = self.call(y_true, y_pred)
+        if self._function is None and values.shape != y_pred.shape:
+            check_count(self.name, values, y_true, y_pred)
         mask = self.mask(y_true, values)
         weights = None if sample_weight is None else as_tensor(sample_weight, dtype, values)
         if mask is not None:
             valid = mask.astype(dtype)
             if self.reduction in ("sum_over_batch_size", "mean"):  # then a mean over those that count
                 valid = valid * _ratio(mask.size, valid.sum())
-            weights = valid if weights is None else ops.multiply(*match_ranks(valid, weights))
+            weights = valid if weights is None else self._product(*match_ranks(valid, weights))
         if weights is not None:
             values, weights = match_ranks(values, weights)
-            values = self._weighted(values, weights)
+            values = self._product(values, weights)
         return self._reduced(values, weights)
 
-    def _weighted(self, values: Tensor, weights: Tensor) -> Tensor:
-        try:
-            return values * weights
-        except ValueError as error:
-            raise ValueError(
-                f"{type(self).__name__}: sample_weight must broadcast to the losses. "
-                f"Received: sample_weight.shape={weights.shape}, losses of shape {values.shape}"
-            ) from error
+    def _product(self, values: Tensor, weights: Tensor) -> Tensor:
+        return values * (fitted(type(self).__name__, weights, values) if values.shape else weights)
 
     def _reduced(self, values: Tensor, weights: Tensor | None) -> Tensor:
         if self.reduction in (None, "none") or values.shape in ((), (0,)):
@@ -221,11 +246,22 @@ class Loss(Configurable, family="loss", module="keras.losses"):
 
     @classmethod
     def get(cls, identifier: Any) -> Any:
+        identifier = function_of(cls._family, identifier)
         if isinstance(identifier, Mapping) and isinstance(identifier.get("config"), str):
             identifier = identifier["config"]  # a function, as Keras 3 describes it
         if isinstance(identifier, str) and identifier in functions:
             return functions[identifier]
         return super().get(identifier)
+
+
+def check_count(who: str, values: Any, y_true: Any, y_pred: Any) -> None:
+    """Refuse a function's values if there are more than targets and outputs: shapes that do not fit were broadcast."""
+    if values.size > max(math.prod(getattr(given, "shape", ())) for given in (y_true, y_pred)):
+        raise ValueError(
+            f"{who}: a loss or metric must give one value per sample or per output; shapes that do not fit, such as "
+            f"(N,) and (N, 1), make (N, N) of it. Received: values of shape {values.shape}, "
+            f"y_true.shape={getattr(y_true, 'shape', ())}, y_pred.shape={getattr(y_pred, 'shape', ())}"
+        )
 
 
 def _ratio(a: Any, b: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import warnings
 from typing import Any
 
 from minigrad import ops
-from minigrad.backend import Array, array_module, device_of, move
+from minigrad.backend import Array, array_module, device_of, module_for, move
 from minigrad.config import argument, number
 from minigrad.losses.loss import Loss, loss_function
 from minigrad.settings import epsilon
@@ -34,23 +34,31 @@ def _same_shape(y_true: Tensor, y_pred: Tensor) -> None:
         )
 
 
-def _spread(who: str, y_true: Tensor, y_pred: Tensor, label_smoothing: float) -> Tensor:
-    """Targets with a share of them spread over all classes, once their shape is checked."""
+def _check_axis(who: str, y_pred: Tensor, axis: int) -> None:
+    if not -y_pred.ndim <= axis < y_pred.ndim:
+        raise ValueError(f"{who}: axis must be one of y_pred. Received: axis={axis}, y_pred.shape={y_pred.shape}")
+
+
+def _spread(who: str, y_true: Tensor, y_pred: Tensor, label_smoothing: float, axis: int) -> Tensor:
+    """Targets with a share of them spread over all classes of the axis, once their shape is checked."""
     _same_shape(y_true, y_pred)
     if y_pred.ndim < 1:
         raise ValueError(f"Arguments `target` and `output` must be at least rank 1. Received: shape={y_pred.shape}")
-    if y_pred.shape[-1] == 1:
+    _check_axis(who, y_pred, axis)
+    if y_pred.shape[axis] == 1:
         warnings.warn(
             f"In loss {who}, expected y_pred.shape to be (batch_size, num_classes) with num_classes > 1. Received: "
             f"y_pred.shape={y_pred.shape}. Consider using 'binary_crossentropy' if you only have 2 classes.",
             SyntaxWarning,
             stacklevel=4,
         )
-    return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[-1] if label_smoothing else y_true
+    return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[axis] if label_smoothing else y_true
 
 
-def _binary_crossentropy(t: Tensor, p: Tensor) -> Tensor:
-    """-(t log p + (1-t) log (1-p)), element by element, with p away from 0 and 1."""
+def _binary_crossentropy(t: Tensor, p: Tensor, from_logits: bool) -> Tensor:
+    """-(t log p + (1-t) log (1-p)), element by element: of logits exact, else with p away from 0 and 1."""
+    if from_logits:  # log p = -softplus(-x), log(1 - p) = -softplus(x)
+        return t * ops.softplus(-p) + (1 - t) * ops.softplus(p)
     p = p.clip(epsilon(), 1 - epsilon())
     return -(t * p.log() + (1 - t) * (1 - p).log())
 
@@ -69,9 +77,12 @@ def binary_crossentropy(
     """
     _same_shape(y_true, y_pred)
     t = y_true * (1 - label_smoothing) + 0.5 * label_smoothing
-    if from_logits:  # log p = -softplus(-x), log(1 - p) = -softplus(x)
-        return (t * ops.softplus(-y_pred) + (1 - t) * ops.softplus(y_pred)).mean(axis)
-    return _binary_crossentropy(t, y_pred).mean(axis)
+    return _binary_crossentropy(t, y_pred, from_logits).mean(axis)
+
+
+def _focus(wrong: Tensor, gamma: float) -> Tensor:
+    """The probability of the wrong side, to the power gamma; at 0, whose power may have no derivative, that is 0."""
+    return ops.maximum(wrong, float(module_for("cpu").finfo(wrong.dtype).tiny)) ** gamma
 
 
 @loss_function()
@@ -85,10 +96,12 @@ def binary_focal_crossentropy(
     """
     _same_shape(y_true, y_pred)
     t = y_true * (1 - label_smoothing) + 0.5 * label_smoothing
-    p = y_pred.sigmoid() if from_logits else y_pred
-    focus = (1 - (t * p + (1 - t) * (1 - p))) ** gamma
+    if from_logits:  # 1 - p is the sigmoid of -x, exact where p is near 1
+        wrong = t * (-y_pred).sigmoid() + (1 - t) * y_pred.sigmoid()
+    else:
+        wrong = 1 - (t * y_pred + (1 - t) * (1 - y_pred))
     balance = t * alpha + (1 - t) * (1 - alpha) if apply_class_balancing else 1.0
-    return (balance * focus * _binary_crossentropy(t, p)).mean(axis)
+    return (balance * _focus(wrong, gamma) * _binary_crossentropy(t, y_pred, from_logits)).mean(axis)
 
 
 @loss_function()
@@ -103,7 +116,7 @@ def categorical_crossentropy(
     >>> categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).numpy().round(4).tolist()
     [0.6930999755859375]
     """
-    t = _spread("categorical_crossentropy", y_true, y_pred, label_smoothing)
+    t = _spread("categorical_crossentropy", y_true, y_pred, label_smoothing, axis)
     return -(t * _log_probabilities(y_pred, from_logits, axis)).sum(axis)
 
 
@@ -113,9 +126,14 @@ def categorical_focal_crossentropy(
     label_smoothing: float = 0.0, axis: int = -1,
 ) -> Tensor:
     """-sum_c alpha (1 - p_c)^gamma t_c log p_c: Lin et al. 2017."""
-    t = _spread("categorical_focal_crossentropy", y_true, y_pred, label_smoothing)
-    p = _normalized(y_pred.softmax(axis) if from_logits else y_pred, axis)
-    return -(alpha * (1 - p) ** gamma * t * p.log()).sum(axis)
+    t = _spread("categorical_focal_crossentropy", y_true, y_pred, label_smoothing, axis)
+    if from_logits:
+        log_p = y_pred.log_softmax(axis)
+        wrong = -ops.expm1(log_p)
+    else:
+        p = _normalized(y_pred, axis)
+        log_p, wrong = p.log(), 1 - p
+    return -(alpha * _focus(wrong, gamma) * t * log_p).sum(axis)
 
 
 def _one_hot(
@@ -127,8 +145,7 @@ def _one_hot(
         ValueError: a shape that does not fit, a label that is no class. If labels are on a GPU nobody asks, for that
             would wait for it in every step; then nan counts.
     """
-    if y_pred.ndim < 1 or not -y_pred.ndim <= axis < y_pred.ndim:
-        raise ValueError(f"{who}: axis must be one of y_pred. Received: axis={axis}, y_pred.shape={y_pred.shape}")
+    _check_axis(who, y_pred, axis)
     axis %= y_pred.ndim
     shape = (*y_pred.shape[:axis], *y_pred.shape[axis + 1 :])
     if labels.shape not in (shape, (*y_pred.shape[:axis], 1, *y_pred.shape[axis + 1 :])):

@@ -23,6 +23,19 @@ def _matches(hits: Array) -> Tensor:
     return Tensor._output(asarray(hits).astype(floatx()), None)
 
 
+def _along_last(x: Tensor, axis: int, ndim: int) -> Tensor:
+    """X with the axis of the classes at its end, if it has as many axes as the predictions."""
+    if axis == -1 or x.ndim != ndim:
+        return x
+    return Tensor._output(array_module(x.data).moveaxis(x.data, axis, -1), None)
+
+
+def _highest_at(labels: Array, p: Array) -> Tensor:
+    """1 where the highest prediction stands at the label; never where one of them is not a number."""
+    xp = array_module(p)
+    return _matches((labels == p.argmax(-1)) & ~xp.isnan(p.max(-1)))
+
+
 def _labels(who: str, t: Tensor, p: Tensor) -> Array:
     """Labels of shape (N, ...) for predictions of shape (N, ..., classes), given so or as (N, ..., 1)."""
     labels = t.data.reshape(t.shape[:-1]) if t.ndim == p.ndim and t.shape[-1:] == (1,) else t.data
@@ -54,43 +67,56 @@ def accuracy(y_true: Any, y_pred: Any) -> Tensor:
 
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Tensor:
-    """1 where y_pred is on the same side of the threshold as the bit y_true.
+    """1 where y_pred is on the same side of the threshold as the bit y_true; 0 where it is not a number.
 
     >>> binary_accuracy([[1], [0], [1]], [[0.9], [0.2], [0.5]]).tolist()
     [[1.0], [1.0], [0.0]]
     """
     t, p = match_ranks(*(value.detach() for value in _values(y_true, y_pred)))
     _same_shape("binary_accuracy", t, p)
-    return _matches((p.data > threshold).astype(t.dtype) == t.data)
+    return _matches(((p.data > threshold).astype(t.dtype) == t.data) & (p.data == p.data))
 
 
-def categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
-    """1 where the highest of y_pred stands where the highest of y_true does.
+def sign_accuracy(y_true: Any, y_pred: Any) -> Tensor:
+    """1 where y_pred is above 0 and y_true is, or neither, for labels -1 and 1, or 0 and 1: what a hinge asks for.
+
+    >>> sign_accuracy([[1], [-1], [1]], [[0.2], [-3.0], [-0.1]]).tolist()
+    [[1.0], [1.0], [0.0]]
+    """
+    t, p = match_ranks(*(value.detach() for value in _values(y_true, y_pred)))
+    _same_shape("sign_accuracy", t, p)
+    return _matches(((p.data > 0) == (t.data > 0)) & (p.data == p.data))
+
+
+def categorical_accuracy(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
+    """1 where the highest of y_pred along ``axis`` stands where the highest of y_true does; 0 where one is NaN.
 
     >>> categorical_accuracy([[0, 1], [1, 0]], [[0.1, 0.9], [0.2, 0.8]]).tolist()
     [1.0, 0.0]
     """
     t, p = _values(y_true, y_pred)
     _same_shape("categorical_accuracy", t, p)
-    return _matches(t.data.argmax(-1) == p.data.argmax(-1))
+    t, p = _along_last(t, axis, p.ndim), _along_last(p, axis, p.ndim)
+    return _highest_at(t.data.argmax(-1), p.data)
 
 
-def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
-    """1 where the highest of y_pred stands at the label.
+def sparse_categorical_accuracy(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
+    """1 where the highest of y_pred along ``axis`` stands at the label; 0 where one is NaN.
 
     >>> sparse_categorical_accuracy([1, 0], [[0.1, 0.9], [0.2, 0.8]]).tolist()
     [1.0, 0.0]
     """
     t, p = _values(y_true, y_pred)
-    return _matches(_labels("sparse_categorical_accuracy", t, p) == p.data.argmax(-1))
+    t, p = _along_last(t, axis, p.ndim), _along_last(p, axis, p.ndim)
+    return _highest_at(_labels("sparse_categorical_accuracy", t, p), p.data)
 
 
 def _among_highest(labels: Array, p: Array, k: int) -> Tensor:
-    """1 where fewer than k predictions are higher than that of the label; never where that is not a number."""
+    """1 where fewer than k predictions are higher than that of the label; never where one is not a number."""
     xp = array_module(p)
     right = labels.reshape((*labels.shape, 1)) == xp.arange(p.shape[-1])
     chosen = xp.where(right & ~xp.isnan(p), p, -float("inf")).max(-1, keepdims=True)
-    return _matches((p > chosen).sum(-1) < k)
+    return _matches(((p > chosen).sum(-1) < k) & ~xp.isnan(p).any(-1))
 
 
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
@@ -131,9 +157,16 @@ class BinaryAccuracy(MeanMetricWrapper, function=binary_accuracy):
     direction = "up"
 
 
+class SignAccuracy(MeanMetricWrapper, function=sign_accuracy):
+    """How often y_pred has the sign of y_true: what "accuracy" means beside a hinge."""
+
+    direction = "up"
+
+
 class CategoricalAccuracy(MeanMetricWrapper, function=categorical_accuracy):
     """How often the highest prediction is that of the right class, for one-hot targets."""
 
+    axis = -1
     direction = "up"
 
 
@@ -146,6 +179,7 @@ class SparseCategoricalAccuracy(MeanMetricWrapper, function=sparse_categorical_a
     0.6667
     """
 
+    axis = -1
     direction = "up"
 
 

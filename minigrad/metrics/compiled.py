@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from minigrad.metrics.accuracy import BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy
+from minigrad.losses import (
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    Hinge,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+    hinge,
+    squared_hinge,
+)
+from minigrad.metrics import distance
+from minigrad.metrics.accuracy import BinaryAccuracy, CategoricalAccuracy, SignAccuracy, SparseCategoricalAccuracy
 from minigrad.metrics.metric import Metric
 from minigrad.metrics.reduction import MeanMetricWrapper
 from minigrad.tape import no_grad
 from minigrad.tensor import Tensor
+
+_OF_CLASSES = (CategoricalCrossentropy, CategoricalFocalCrossentropy, SparseCategoricalCrossentropy)
+_ALONG_CLASSES = (
+    CategoricalAccuracy, SparseCategoricalAccuracy, distance.CategoricalCrossentropy,
+    distance.SparseCategoricalCrossentropy,
+)  # fmt: skip
 
 
 class Results(Mapping[str, Tensor]):
@@ -46,7 +62,10 @@ def named(metrics: Sequence[Metric], weighted: Sequence[Metric] = ()) -> dict[st
 
 
 class CompiledMetrics:
-    """The metrics given to ``compile``: what "accuracy" means is found by the shapes of the first batch.
+    """The metrics given to ``compile``: what "accuracy" means is found by the loss and the shapes of the first batch.
+
+    Beside a loss from logits, metrics that are asked for by name take logits too, and beside one whose classes stand
+    on another axis they look there.
 
     Args:
         metrics: names, functions of (y_true, y_pred), `Metric` objects; their samples all count the same.
@@ -77,17 +96,17 @@ class CompiledMetrics:
         """Those of them whose samples count by their weights."""
         return [metric for metric, weighted in self._settled if weighted]
 
-    def settle(self, y_true: Any, y_pred: Tensor) -> None:
-        """Choose the metrics by the shapes of a batch, unless that was done."""
+    def settle(self, y_true: Any, y_pred: Tensor, loss: Any = None) -> None:
+        """Choose the metrics by the shapes of a batch and the loss beside them, unless that was done."""
         if not self._settled:
-            self._settled = [(_chosen(asked, y_true, y_pred), weighted) for asked, weighted in self._asked]
+            self._settled = [(_chosen(asked, y_true, y_pred, loss), weighted) for asked, weighted in self._asked]
         for metric in self.metrics:
             metric.to(y_pred.device)
 
-    def update_state(self, y_true: Any, y_pred: Tensor, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Any, y_pred: Tensor, sample_weight: Any = None, loss: Any = None) -> None:
         """Add a batch to every metric."""
         if not self._settled:
-            self.settle(y_true, y_pred)
+            self.settle(y_true, y_pred, loss)
         with no_grad():
             for metric, weighted in self._settled:
                 if weighted:
@@ -96,22 +115,36 @@ class CompiledMetrics:
                     metric.update_state(y_true, y_pred)
 
 
-def shape_family(y_true: Any, y_pred: Any) -> str:
+def shape_family(y_true: Any, y_pred: Any, axis: int = -1) -> str:
     """What y_true is by its shape beside that of y_pred, as Keras decides: "binary", "sparse" or "categorical"."""
-    if y_pred.shape[-1:] == (1,):
+    if len(y_pred.shape) < 2 or y_pred.shape[axis] == 1:
         return "binary"
-    return "sparse" if len(y_true.shape) < len(y_pred.shape) or y_true.shape[-1:] == (1,) else "categorical"
+    return "sparse" if len(y_true.shape) < len(y_pred.shape) or y_true.shape[axis] == 1 else "categorical"
 
 
 def _means_accuracy(identifier: Any) -> bool:
     return isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc")
 
 
-def _chosen(identifier: Any, y_true: Any, y_pred: Tensor) -> Metric:
+def _chosen(identifier: Any, y_true: Any, y_pred: Tensor, loss: Any) -> Metric:
+    function = getattr(loss, "fn", None)
+    from_logits = getattr(loss, "from_logits", False) or getattr(function, "keywords", {}).get("from_logits", False)
+    axis: int = loss.axis if isinstance(loss, _OF_CLASSES) else -1  # type: ignore[union-attr]
     if not _means_accuracy(identifier):
-        return _found(identifier)
-    kinds = {"binary": BinaryAccuracy, "sparse": SparseCategoricalAccuracy, "categorical": CategoricalAccuracy}
-    return kinds[shape_family(y_true, y_pred)](name=identifier)
+        metric = _found(identifier)
+        if isinstance(identifier, str) and from_logits and hasattr(metric, "from_logits"):
+            metric.from_logits = True
+        if isinstance(identifier, str) and isinstance(metric, _ALONG_CLASSES):
+            metric.axis = axis  # type: ignore[union-attr]
+        return metric
+    family = shape_family(y_true, y_pred, axis)
+    if family == "binary":
+        if isinstance(loss, (Hinge, SquaredHinge)) or function in (hinge, squared_hinge):
+            return SignAccuracy(name=identifier)
+        return BinaryAccuracy(name=identifier, threshold=0.0 if from_logits else 0.5)
+    accuracy = {"sparse": SparseCategoricalAccuracy, "categorical": CategoricalAccuracy}[family](name=identifier)
+    accuracy.axis = axis  # type: ignore[attr-defined]
+    return accuracy
 
 
 def _found(identifier: Any) -> Metric:

@@ -34,6 +34,11 @@ class RootMeanSquaredError(Mean):
     ) -> None:
         p = as_tensor(y_pred, self.dtype).detach()
         t, p = match_ranks(as_tensor(y_true, self.dtype, p).detach(), p)
+        if t.shape != p.shape and t.shape:
+            raise ValueError(
+                f"{self.name}: y_true must have the shape of y_pred. "
+                f"Received: y_true.shape={t.shape}, y_pred.shape={p.shape}"
+            )
         super().update_state((p - t) * (p - t), sample_weight)
 
     def result(self) -> Tensor:

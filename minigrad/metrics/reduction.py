@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from minigrad import ops
 from minigrad.backend import asarray, dtype_of
-from minigrad.config import argument
-from minigrad.losses.loss import as_tensor, match_ranks
+from minigrad.config import argument, function_of
+from minigrad.losses.loss import as_tensor, check_count, fitted, match_ranks
 from minigrad.losses.loss import functions as loss_functions
 from minigrad.metrics.metric import SUMS, Metric
 from minigrad.tensor import Tensor
@@ -21,12 +21,14 @@ def samplewise(values: Tensor, weights: Tensor | None, reduce: Callable[..., Ten
     Raises:
         ValueError: weights that do not broadcast to the values.
     """
+    if not values.size:
+        reduce = ops.sum  # a mean over no steps is 0
     if weights is not None:
         values, weights = match_ranks(values, weights)
         if values.ndim > weights.ndim:
             values = reduce(values, axis=tuple(range(weights.ndim, values.ndim)))
         if weights.shape != values.shape:
-            weights = weights.broadcast_to(values.shape)
+            weights = fitted("metric", weights, values).broadcast_to(values.shape)
         values = values * weights
         if weights.ndim > 1:
             weights = reduce(weights, axis=tuple(range(1, weights.ndim)))
@@ -149,19 +151,31 @@ class MeanMetricWrapper(Mean):
             self.name = getattr(self.fn, "name", None) or getattr(self.fn, "__name__", None)
         if loss_functions.get(getattr(self.fn, "__name__", "")) is self.fn or hasattr(self.fn, "reduction"):
             self.direction = "down"
+        self._house = (getattr(self.fn, "__module__", None) or "").startswith("minigrad.")  # it looks at shapes itself
         super().__post_init__()
 
     def update_state(  # type: ignore[override]
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
+        if not self._house:
+            y_true, y_pred = _of_one_rank(y_true, y_pred)
         values = self.fn(y_true, y_pred, **{name: getattr(self, name) for name in self._own})
+        if not self._house and values.shape:
+            check_count(self.name, values, y_true, y_pred)
         if sample_weight is None and not values.shape:
             sample_weight = len(y_pred)
         super().update_state(values, sample_weight)
 
 
+def _of_one_rank(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Both as they are, or as Tensors of one rank where one of them lacks a last axis of length 1."""
+    if len(getattr(y_true, "shape", ())) == len(getattr(y_pred, "shape", ())):
+        return y_true, y_pred
+    return match_ranks(*(v if isinstance(v, Tensor) else Tensor._output(asarray(v), None) for v in (y_true, y_pred)))
+
+
 def _callable(name: str, value: Any) -> Callable[..., Any]:
-    function = loss_functions.get(value) if isinstance(value, str) else value
+    function = loss_functions.get(value) if isinstance(value, str) else function_of("metric", value)
     if not callable(function):
         raise ValueError(f"MeanMetricWrapper: {name} must be a function or the name of a loss. Received: {value!r}")
     return function

@@ -157,7 +157,8 @@ class Checkpoint(NamedTuple):
     def _check(self, model: Any, optimizer: Any) -> None:
         if not model.built and self.header["input_shape"] is not None:
             self._build("model", lambda: model.build(self.header["input_shape"]))
-        self._compare("model", f"a {type(model).__name__}", self.header["weights"], _described(model.weights))
+        own = _described(model.weights)
+        self._compare("model", f"a {type(model).__name__}", _widened(self.header["weights"], own, "moving_"), own)
         if self.header["random"]:
             self._check_random(_streams(model))
         if optimizer is None:
@@ -272,11 +273,13 @@ def _described(variables: Sequence[Any], optimizer: Any = None) -> list[Any]:
     return found
 
 
-def _widened(saved: list[Any], own: list[Any]) -> list[Any]:
-    """What is saved of an optimizer as it would be now: that of float16 weights was once float16 itself."""
+def _widened(saved: list[Any], own: list[Any], names: str = "") -> list[Any]:
+    """What is saved as it would be now: the state of an optimizer of float16 weights was once float16 itself, and so
+    were the moving weights of a float16 layer, known by how their ``names`` begin.
+    """
     if len(saved) != len(own):
         return saved
-    former = [[*here[:2], "float16"] if here[2] == "float32" else None for here in own]
+    former = [[*here[:2], "float16"] if here[2] == "float32" and here[0].startswith(names) else None for here in own]
     return [here if there == half else there for there, here, half in zip(saved, own, former, strict=True)]
 
 

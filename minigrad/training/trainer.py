@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from minigrad.backend import array_module, to_host
@@ -11,7 +12,7 @@ from minigrad.callbacks.history import History
 from minigrad.callbacks.monitor import count
 from minigrad.callbacks.progress import level, progress, shown, with_bar
 from minigrad.config import positive
-from minigrad.data import Arrays, Batch, Source, each_input, source_of, train_validation_split
+from minigrad.data import Arrays, Batch, Source, check_classes, each_input, source_of, train_validation_split
 from minigrad.losses import Loss, LossFunctionWrapper
 from minigrad.metrics import CompiledMetrics, Mean, Metric, Results
 from minigrad.metrics.compiled import shape_family
@@ -67,7 +68,7 @@ class Trainer:
         compiled = CompiledMetrics(metrics, weighted_metrics)
         self.optimizer, self.loss, self._compiled = optimizer, found, compiled
         if found is not None and not isinstance(found, (Loss, str)):
-            self.loss = LossFunctionWrapper(found, name=loss if isinstance(loss, str) else found.__name__)
+            self.loss = LossFunctionWrapper(found, name=loss if isinstance(loss, str) else _name_of(found))
         self._loss_tracker, self._results, self.stop_training = Mean(name="loss"), None, False
 
     # ------------------------------------------------------------------ one step: what a subclass may write anew
@@ -114,7 +115,7 @@ class Trainer:
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Mapping[str, Any]:
         """Add a batch to the metrics of `compile`, and return the results of all metrics so far."""
         if self._compiled is not None:
-            self._compiled.update_state(y, y_pred, sample_weight)
+            self._compiled.update_state(y, y_pred, sample_weight, self.loss)
         return self._results or self._new_results()
 
     def _tracked(self, loss: Tensor, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Mapping[str, Any]:
@@ -162,7 +163,8 @@ class Trainer:
             validation_split: the share of the samples, from the end, that is not trained with but validated.
             validation_data: (x, y) or (x, y, sample_weight) to `evaluate` after an epoch, or an iterable of batches.
             shuffle: whether arrays are shuffled anew in every epoch, by a seed drawn from `set_random_seed`'s stream.
-            class_weight: a weight for each class, as if it were the ``sample_weight`` of its samples.
+            class_weight: a weight for each class, as if it were the ``sample_weight`` of its samples; of the steps
+                with its label where each step has one.
             sample_weight: how much each sample counts in the loss.
             steps_per_epoch, validation_steps: how many batches to take of an iterable.
             validation_batch_size: ``batch_size`` by default.
@@ -181,13 +183,13 @@ class Trainer:
             (x, y, sample_weight), validation_data = train_validation_split((x, y, sample_weight), validation_split)
         data = source_of(
             x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight,
-            steps=steps_per_epoch,
+            labels=True if getattr(_function(self.loss), "labels", False) else None, steps=steps_per_epoch,
         )
         validation = None
         if validation_data is not None:
             size = batch_size if validation_batch_size is None else validation_batch_size
             validation = _validation(validation_data, size, validation_steps)
-        self._prepare(data)
+        self._prepare(data, class_weight)
         if validation is not None:
             self._prepare(validation)
         history = History()
@@ -248,18 +250,32 @@ class Trainer:
     ) -> Any:
         """The loss and the metrics of data: a number, a list of them, or with ``return_dict`` a dict by name.
 
-        Arguments are as for `fit`.
+        Arguments are as for `fit`. Called by a callback while the model trains, it leaves the metrics of the training
+        as they are.
         """
         self._require_compiled("evaluate")
         data = source_of(x, y, sample_weight, batch_size=batch_size, steps=steps, who="evaluate")
         self._prepare(data)
         hooks = CallbackList(callbacks, self, verbose=verbose, epochs=1, steps=data.known)
-        logs = self._evaluated(with_bar(data.epoch(0, 0), data.known, "evaluate", verbose), hooks)
+        with self._metrics_kept() if self.training_run is not None else nullcontext():
+            logs = self._evaluated(with_bar(data.epoch(0, 0), data.known, "evaluate", verbose), hooks)
         if level(verbose) == 2:
             print(shown(logs), flush=True)
         if return_dict:
             return logs
         return list(logs.values()) if len(logs) > 1 else next(iter(logs.values()))
+
+    @contextmanager
+    def _metrics_kept(self) -> Iterator[None]:
+        """A context after which the sums of the metrics are what they were before, whatever was added in it."""
+        sums = [(variable, variable.data) for metric in self.metrics for variable in metric.variables]
+        results = self._results
+        try:
+            yield
+        finally:
+            for variable, data in sums:
+                variable.replace(data)
+            self._results = results
 
     def _evaluated(self, batches: Any, hooks: CallbackList, interrupt: Any = False) -> dict[str, Any]:
         self.reset_metrics()
@@ -304,7 +320,7 @@ class Trainer:
         if not self.compiled:
             raise ValueError(f"You must call `compile()` before calling `{who}()`.")
 
-    def _prepare(self, data: Source) -> None:
+    def _prepare(self, data: Source, class_weight: Mapping[int, float] | None = None) -> None:
         """See to it by a look at the data that model, metrics and optimizer are built, and that all labels exist."""
         first = data.first()
         self._target = self._device_for(first)
@@ -314,7 +330,13 @@ class Trainer:
             if type(self).train_step is Trainer.train_step:  # refuses what the first step would, halfway through
                 self.compute_loss(x, y, y_pred, weights)
         if self._compiled is not None and y is not None:
-            self._compiled.settle(y, y_pred)
+            self._compiled.settle(y, y_pred, self.loss)
+        if class_weight is not None and y is not None and self.loss is not None:
+            loss = self._settled_loss(y, y_pred)
+            if getattr(_function(loss), "labels", False):
+                check_classes(class_weight, y_pred.shape[getattr(loss, "axis", -1)])
+            elif getattr(_function(loss), "__name__", "").startswith("binary_") and y_pred.shape[-1:] == (1,):
+                check_classes(class_weight, 2)
         if y is not None and self.loss is not None and isinstance(data, Arrays):
             self._check_labels(data.parts.y, self._settled_loss(y, y_pred), y_pred)
         if not self.optimizer.built:
@@ -322,8 +344,7 @@ class Trainer:
 
     def _check_labels(self, labels: Any, loss: Any, y_pred: Tensor) -> None:
         """Let a loss of labels see each label once, before anything is learned: it refuses those out of range."""
-        function = getattr(loss, "fn", None) or getattr(loss, "_function", None)
-        if getattr(function, "labels", False) and getattr(loss, "axis", -1) == -1:
+        if getattr(_function(loss), "labels", False) and getattr(loss, "axis", -1) == -1:
             array = labels.data if isinstance(labels, Tensor) else labels
             once = Tensor._output(array_module(array).unique(array), None)
             loss(once, Tensor.ones(len(once), y_pred.shape[-1], device=once.device))
@@ -344,6 +365,16 @@ class Trainer:
 
     def _there(self, value: Any) -> Tensor:
         return _tensor(value).to(self._target or "cpu")
+
+
+def _function(loss: Any) -> Any:
+    """The function that a `Loss` is made of, if it is."""
+    return getattr(loss, "fn", None) or getattr(loss, "_function", None)
+
+
+def _name_of(function: Any) -> str:
+    """The name of a function, also of one with some arguments given (`functools.partial`)."""
+    return getattr(getattr(function, "func", function), "__name__", None) or type(function).__name__
 
 
 def _tensor(value: Any) -> Tensor:
