@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: each of them, and what it starts, has one
@@ -10,6 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: each of the
 
 import pytest
 
+from minigrad import Op, op
 from tests import standin  # noqa: F401  registers the device "standin"
 
 
@@ -19,3 +22,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = [item for item in items if not ({"slow", "gpu"} & {mark.name for mark in item.iter_markers()})]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
         items[:] = kept
+
+
+@pytest.fixture
+def made() -> Iterator[Any]:
+    """Make ops that are forgotten after the test."""
+    known = set(Op.registry)
+    yield op
+    for name in set(Op.registry) - known:
+        del Op.registry[name]

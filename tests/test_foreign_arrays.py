@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigrad
-from minigrad import Op, Sequential, Tensor, grad, layers, losses, no_grad, op, ops
+from minigrad import Op, Sequential, Tensor, grad, layers, losses, no_grad, ops
 from minigrad.data import Arrays, batches
 from minigrad.variable import Variable
 from tests import layer_samples
@@ -177,14 +177,6 @@ def test_nothing_is_copied_where_nothing_is_recorded() -> None:
 
 
 # ---------------------------------------------------------------------- outputs that others hold
-
-
-@pytest.fixture
-def made() -> Iterator[Any]:
-    known = set(Op.registry)
-    yield op
-    for name in set(Op.registry) - known:
-        del Op.registry[name]
 
 
 @pytest.mark.parametrize("part", [slice(None), slice(0, 2)])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import Op, Tensor, detect_anomaly, grad, gradcheck, layers, losses, no_grad, op, ops
+from minigrad import Op, Tensor, detect_anomaly, grad, gradcheck, layers, losses, no_grad, ops
 from minigrad.gradcheck import (
     Finding,
     GradcheckError,
@@ -30,15 +30,6 @@ from minigrad.gradcheck.numeric import METHODS, central, complex_step, richardso
 
 rng = np.random.default_rng(8)
 A, B = rng.normal(size=(3, 4)), rng.normal(size=(4,))
-
-
-@pytest.fixture
-def made() -> Iterator[Any]:
-    """Make ops that are forgotten after the test."""
-    known = set(Op.registry)
-    yield op
-    for name in set(Op.registry) - known:
-        del Op.registry[name]
 
 
 @pytest.fixture

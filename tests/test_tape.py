@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import Op, Tensor, grad, no_grad, op, ops
+from minigrad import Op, Tensor, grad, no_grad, ops
 from minigrad.tape import Node
 
 
@@ -23,15 +23,6 @@ def no_collector() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
-
-
-@pytest.fixture
-def made() -> Iterator[Any]:
-    """Make ops that are forgotten after the test."""
-    known = set(Op.registry)
-    yield op
-    for name in set(Op.registry) - known:
-        del Op.registry[name]
 
 
 def tensor(*values: float) -> Tensor:
