@@ -1,4 +1,4 @@
-"""What every test shares: the stand-in array module, and plots that need no screen."""
+"""What every test shares: the stand-in array module, plots that need no screen, ops forgotten afterwards."""
 
 from __future__ import annotations
 
