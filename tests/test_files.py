@@ -220,6 +220,18 @@ def test_temporary_names_cannot_be_guessed(tmp_path: Path) -> None:
     assert len(names - {"a"}) == 20
 
 
+def test_a_temporary_file_is_created_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should two savers ever draw one name, the second refuses, and the first loses nothing."""
+    monkeypatch.setattr("minigrad.files.secrets.token_hex", lambda count: "0" * 2 * count)
+    with replaced(tmp_path / "a", "test: the path") as first:
+        first.write(b"first")
+        first.flush()
+        with pytest.raises(OSError, match="test: the path"), replaced(tmp_path / "a", "test: the path") as second:
+            second.write(b"second")
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
 @pytest.mark.parametrize("path", [None, 3, b"a", "a\0b", ["a"]])
 def test_paths_that_are_none(path: Any) -> None:
     for act in (lambda: save_checkpoint(path, network()), lambda: load_checkpoint(path, network()),
